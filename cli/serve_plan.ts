@@ -1,0 +1,271 @@
+/**
+ * From what was said to what is done: defaults, checks, and who clients may act as.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import {
+  DEFAULT_MSIZE,
+  type ExportConfiguration,
+  type ExportSettings,
+  type ListenAddress,
+  type LogFormat,
+  type LogLevel,
+  type ServeConfiguration,
+  type Settings,
+  type Squash,
+  UsageError,
+} from "../lib/serve/mod.ts";
+import { DEFAULT_PORT, formatAddress } from "./address.ts";
+
+/** What a plan needs to know of the machine, so that tests need no root and no systemd. */
+export interface PlanHost {
+  /** User that the server runs as. */
+  readonly euid: number;
+  /** Processors. */
+  readonly cores: number;
+  /** First descriptor that systemd passes is 3; this is how many there are. */
+  readonly activatedSockets: number;
+  /** Looks at a folder to export; throws what `Deno.statSync` throws. */
+  stat(path: string): {
+    readonly isDirectory: boolean;
+    readonly uid: number | null;
+    readonly gid: number | null;
+  };
+  /** Number of a group, undefined if there is none of that name. */
+  groupNumber(name: string): number | undefined;
+  /** Name and primary group of a user, undefined if nobody has that number. */
+  user(uid: number): { readonly name: string; readonly gid: number } | undefined;
+  /** Permission bits of the path of an inherited unix socket; undefined for any other socket. */
+  inheritedMode(fd: number): number | undefined;
+}
+
+/** Everything that `serve` is going to do. */
+export interface Plan {
+  /** For the server. */
+  readonly configuration: ServeConfiguration;
+  /** What the person who starts it should know, one line each. */
+  readonly notes: readonly string[];
+  /** How much to log. */
+  readonly logLevel: LogLevel;
+  /** How to log. */
+  readonly logFormat: LogFormat;
+  /** Where to offer metrics. */
+  readonly metrics?: ListenAddress & { readonly kind: "tcp" };
+}
+
+/** Socket files for the server's own user. */
+const PRIVATE_MODE = 0o600;
+/** Socket files for a group. */
+const GROUP_MODE = 0o660;
+const FIRST_ACTIVATED_FD = 3;
+
+/**
+ * Settles what was said into what is done.
+ *
+ * @param settings What the command line and the file say, merged.
+ * @param listening Sockets of a server that runs already; they stay.
+ * @throws {UsageError} If what was said contradicts itself or is too dangerous to guess.
+ * @throws {Error} If the machine is not as it would have to be.
+ */
+export function planServe(
+  settings: Settings,
+  host: PlanHost,
+  listening?: readonly ListenAddress[],
+): Plan {
+  const listen = listening ?? planListen(settings, host);
+  const exports = settings.export ?? [];
+  if (exports.length === 0) {
+    throw new UsageError("Nothing to serve: give a PATH, --export NAME=PATH or --config FILE");
+  }
+  if (settings.trustClients && settings.squashUid !== undefined) {
+    throw new UsageError("--trust-clients contradicts --squash-uid: leave one of them out");
+  }
+  const names = new Set<string>();
+  for (const { name } of exports) {
+    if (names.has(name)) {
+      throw new UsageError(`Two exports have the name "${name}": give each its own`);
+    }
+    names.add(name);
+  }
+
+  const notes: string[] = [];
+  const reachable = listen.filter((address) => isReachable(address, host));
+  const configurations = exports.map((each) => planExport(each, settings, reachable, host, notes));
+  if (settings.trustClients && host.euid === 0 && reachable.length > 0) {
+    notes.push(
+      `clients are believed who they say they are: anyone who reaches ${list(reachable)} can act ` +
+        "as root in the exports",
+    );
+  } else if (host.euid !== 0) {
+    notes.push(`every client acts as ${userText(host.euid, host)}, the user of the server`);
+  }
+
+  const { metrics } = settings;
+  return {
+    configuration: {
+      listen,
+      exports: configurations,
+      msize: settings.msize ?? DEFAULT_MSIZE,
+      workers: settings.workers ?? Math.max(1, Math.min(4, host.cores)),
+      maxConnections: settings.maxConnections ?? 1024,
+      maxFids: settings.maxFids ?? 65_536,
+      maxInflight: settings.maxInflight ?? 256,
+      idleTimeoutMs: (settings.idleTimeout ?? 0) * 1000,
+      disable: settings.disable ?? [],
+    },
+    notes,
+    logLevel: settings.logLevel ?? "info",
+    logFormat: settings.logFormat ?? "text",
+    ...(metrics?.kind === "tcp" ? { metrics } : {}),
+  };
+}
+
+function planListen(settings: Settings, host: PlanHost): ListenAddress[] {
+  const said = settings.listen ??
+    (host.activatedSockets > 0
+      ? Array.from(
+        { length: host.activatedSockets },
+        (_, index): ListenAddress => ({ kind: "fd", fd: FIRST_ACTIVATED_FD + index }),
+      )
+      : [{ kind: "tcp", host: "127.0.0.1", port: DEFAULT_PORT } as const]);
+
+  const seen = new Set<string>();
+  for (const address of said) {
+    const text = formatAddress(address);
+    // Port 0 is another port each time.
+    if (seen.has(text) && !text.endsWith(":0")) {
+      throw new UsageError(`--listen ${text} is given twice`);
+    }
+    seen.add(text);
+  }
+
+  const { socketMode, socketGroup } = settings;
+  const hasFile = said.some((each) => each.kind === "unix" && !each.path.startsWith("@"));
+  if (!hasFile && (socketMode !== undefined || socketGroup !== undefined)) {
+    const option = socketMode !== undefined ? "--socket-mode" : "--socket-group";
+    throw new UsageError(`${option} is for socket files: add --listen unix:///PATH`);
+  }
+  const gid = socketGroup === undefined ? undefined : findGroup(socketGroup, host);
+  const mode = socketMode ?? (gid === undefined ? PRIVATE_MODE : GROUP_MODE);
+  return said.map((address) =>
+    address.kind === "unix" && !address.path.startsWith("@")
+      ? { ...address, mode, ...(gid === undefined ? {} : { gid }) }
+      : address
+  );
+}
+
+function findGroup(group: string | number, host: PlanHost): number {
+  const gid = typeof group === "number" ? group : host.groupNumber(group);
+  if (gid === undefined) throw new Error(`Cannot find group "${group}": it is not in /etc/group`);
+  return gid;
+}
+
+/** Whether anybody but the server's own user and root may connect. */
+function isReachable(address: ListenAddress, host: PlanHost): boolean {
+  // To connect is to write. A group counts: its members are not root either.
+  const isOpen = (mode: number) => (mode & 0o022) !== 0;
+  switch (address.kind) {
+    case "tcp":
+    case "vsock":
+      return true;
+    case "unix":
+      // An abstract socket has no permissions.
+      return address.path.startsWith("@") || isOpen(address.mode ?? 0o777);
+    case "fd":
+      return isOpen(host.inheritedMode(address.fd) ?? 0o777);
+  }
+}
+
+function planExport(
+  said: ExportSettings,
+  all: Settings,
+  reachable: readonly ListenAddress[],
+  host: PlanHost,
+  notes: string[],
+): ExportConfiguration {
+  const path = resolve(said.path);
+  const folder = statFolder(path, host);
+  const isRoot = host.euid === 0;
+  const model = said.securityModel ?? all.securityModel;
+  if (model === "passthrough" && !isRoot) {
+    throw new Error(
+      `Cannot export ${path} with --security-model passthrough: it needs root, this is ` +
+        `user ${host.euid}; --security-model none works`,
+    );
+  }
+
+  let squash = planSquash(said, all, host);
+  if (squash !== undefined && model === "passthrough") {
+    throw new UsageError(
+      `--squash-uid contradicts --security-model passthrough for ${path}: leave one of them out`,
+    );
+  }
+  const readOnly = (all.readOnly ?? false) || (said.readOnly ?? false);
+  if (squash === undefined && isRoot && reachable.length > 0 && !all.trustClients) {
+    const where = list(reachable);
+    if (model !== undefined) {
+      throw new UsageError(
+        `Refused to export ${path} with --security-model ${model} as root: anyone who reaches ` +
+          `${where} could act as root; write --squash-uid UID instead, or add --trust-clients, ` +
+          "or listen on unix:///PATH only",
+      );
+    }
+    squash = { uid: folder.uid, gid: folder.gid };
+    notes.push(
+      `anyone who reaches ${where} can ${readOnly ? "read" : "read and change"} everything in ` +
+        `${path}; for them all of it belongs to ${userText(folder.uid, host)}, the owner of the ` +
+        "folder (--squash-uid or --trust-clients change that)",
+    );
+  }
+  return {
+    name: said.name,
+    path,
+    readOnly,
+    securityModel: model ?? (isRoot && squash === undefined ? "passthrough" : "none"),
+    ...(squash === undefined ? {} : { squash }),
+    multidevs: said.multidevs ?? all.multidevs ?? "remap",
+  };
+}
+
+function planSquash(said: ExportSettings, all: Settings, host: PlanHost): Squash | undefined {
+  const uid = said.squashUid ?? all.squashUid;
+  // A group that was given together with another user is not that of this one.
+  const gid = said.squashGid ?? (said.squashUid === undefined ? all.squashGid : undefined);
+  if (uid === undefined) {
+    if (gid !== undefined) throw new UsageError("--squash-gid needs --squash-uid beside it");
+    return undefined;
+  }
+  return { uid, gid: gid ?? host.user(uid)?.gid ?? uid };
+}
+
+function statFolder(path: string, host: PlanHost): { uid: number; gid: number } {
+  let status;
+  try {
+    status = host.stat(path);
+  } catch (error) {
+    throw new Error(`Cannot export ${path}: ${reason(error)}`, { cause: error });
+  }
+  if (!status.isDirectory) throw new Error(`Cannot export ${path}: it is a file, not a folder`);
+  return { uid: status.uid ?? 0, gid: status.gid ?? 0 };
+}
+
+/** Says why the system refused something, in words. */
+export function reason(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.NotADirectory) return "a part of the path is no folder";
+  if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
+  if (error instanceof Deno.errors.AddrInUse) return "the port is in use";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "this machine has no such address";
+  return error instanceof Error ? error.message : String(error);
+}
+
+function userText(uid: number, host: PlanHost): string {
+  const name = host.user(uid)?.name;
+  return name === undefined ? `user ${uid}` : `user ${uid} (${name})`;
+}
+
+function list(addresses: readonly ListenAddress[]): string {
+  return addresses.map(formatAddress).join(" or ");
+}

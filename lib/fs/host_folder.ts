@@ -1,0 +1,143 @@
+/**
+ * Open folders of the host.
+ *
+ * @module
+ */
+import {
+  AT_NO_AUTOMOUNT,
+  AT_SYMLINK_NOFOLLOW,
+  decodeName,
+  DirentCursor,
+  ENOENT,
+  getdents64,
+  seekTo,
+  statx,
+  STATX_TYPE,
+} from "../linux/mod.ts";
+import type { MappedMemory } from "../linux/mod.ts";
+import { DT_DIR, DT_UNKNOWN } from "../p9/mod.ts";
+import { HostOpened } from "./host_opened.ts";
+import { failed, ok } from "./host_shared.ts";
+import { entryTypeOf, modeOfEntry, qidTypeOf } from "./modes.ts";
+import type { DirectorySink } from "./tree.ts";
+
+/** Given for an entry whose file system has no offset to come back to. */
+const NOWHERE = 1n << 63n;
+
+/**
+ * A folder that is open.
+ *
+ * Entries keep the offsets of the file system, which survive changes. A folder that another file
+ * system is mounted on shows the number of what lies under the mount, as `readdir(3)` does: to see
+ * the mount itself costs a look at every entry.
+ */
+export class HostFolder extends HostOpened {
+  #buffer: MappedMemory | null = null;
+  #cursor: DirentCursor | null = null;
+  /** True if the cursor is at an entry that was not delivered yet. */
+  #hasEntry = false;
+  /** Offset behind the last entry that was delivered. */
+  #offset = 0n;
+  /** True if the kernel's position may differ from what `#offset` and the buffer say. */
+  #isFresh = true;
+  /** Entries without an offset of their own that were delivered. */
+  #nowhere = 0n;
+
+  /** Lists entries until the sink is full. */
+  override readdir(offset: bigint, into: DirectorySink): void {
+    // From 0 always means from the start, so that what changed since is seen.
+    if (offset !== this.#offset || (offset === 0n && !this.#isFresh)) this.#seek(offset);
+    this.#isFresh = false;
+    let cursor = this.#cursor;
+    for (;;) {
+      if (!this.#hasEntry) {
+        if (cursor === null || !cursor.next()) {
+          cursor = this.#fill();
+          if (cursor === null) return;
+          continue;
+        }
+        this.#hasEntry = true;
+      }
+      if (!this.#deliver(cursor as DirentCursor, into)) return;
+      this.#hasEntry = false;
+    }
+  }
+
+  /** Closes the descriptor and gives the buffer back. */
+  override drop(): void {
+    this.#giveBuffer();
+    super.drop();
+  }
+
+  #seek(offset: bigint): void {
+    ok(seekTo(this.fd, offset));
+    this.#hasEntry = false;
+    this.#cursor?.reset(0);
+    this.#offset = offset;
+  }
+
+  /** Gets more entries; null at the end of the folder. */
+  #fill(): DirentCursor | null {
+    if (this.#buffer === null) {
+      this.#buffer = this.shared.takeBuffer();
+      this.#cursor = new DirentCursor(this.#buffer.bytes);
+    }
+    const filled = getdents64(this.fd, this.#buffer.address, this.#buffer.size);
+    if (filled > 0) {
+      this.#cursor?.reset(filled);
+      return this.#cursor;
+    }
+    // A folder that was removed has no entries.
+    if (filled < 0 && filled !== -ENOENT) failed(filled);
+    this.#giveBuffer();
+    return null;
+  }
+
+  #giveBuffer(): void {
+    if (this.#buffer === null) return;
+    this.shared.returnBuffer(this.#buffer);
+    this.#buffer = null;
+    this.#cursor = null;
+    this.#hasEntry = false;
+  }
+
+  /** Hands the entry at the cursor over; false if it did not fit. */
+  #deliver(cursor: DirentCursor, into: DirectorySink): boolean {
+    const { credentials } = this.shared;
+    const bytes = this.#buffer?.bytes;
+    if (bytes === undefined) return false;
+    let next = cursor.off;
+    if (next === 0n) next = NOWHERE | this.#nowhere++;
+    const { nameStart, nameEnd } = cursor;
+    let path: bigint;
+    let type = cursor.type;
+    let qidType: number;
+    if (cursor.isDots) {
+      // Neither the number of a folder outside nor that of a stale parent may show.
+      path = nameEnd - nameStart === 1 ? this.node.path : this.node.parentPath;
+      type = DT_DIR;
+      qidType = qidTypeOf(modeOfEntry(DT_DIR));
+    } else {
+      if (credentials.hidesNames && credentials.hides(decodeName(bytes, nameStart, nameEnd))) {
+        this.#offset = next;
+        return true;
+      }
+      if (type === DT_UNKNOWN) type = this.#look(decodeName(bytes, nameStart, nameEnd));
+      path = this.node.pathOfEntry(cursor.ino);
+      qidType = qidTypeOf(modeOfEntry(type));
+      type = credentials.entryType(type);
+    }
+    if (!into.addBytes(qidType, path, next, type, bytes, nameStart, nameEnd)) return false;
+    this.#offset = next;
+    return true;
+  }
+
+  /** Type of an entry whose file system does not tell it. */
+  #look(name: string): number {
+    const { statx: found } = this.shared;
+    const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+    return statx(this.fd, name, flags, STATX_TYPE, found) < 0
+      ? DT_UNKNOWN
+      : entryTypeOf(found.mode);
+  }
+}

@@ -1,0 +1,848 @@
+/**
+ * Files and folders of the host.
+ *
+ * Whatever a client names is reached by one step down from a folder that is held open already, and
+ * `..` is what was recorded on the way. So a folder that is moved out of the export while a client
+ * is in it takes nobody along, and no link, wherever it comes from, is ever followed.
+ *
+ * @module
+ */
+import {
+  AT_NO_AUTOMOUNT,
+  AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
+  attributeNames,
+  close,
+  EEXIST,
+  ENOENT,
+  EPERM,
+  fstatfs,
+  getxattrat,
+  linkFd,
+  listxattrat,
+  mkdirat,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY as HOST_O_DIRECTORY,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  openat,
+  removexattrat,
+  renameat,
+  reopen,
+  scratch,
+  setxattrat,
+  statx,
+  STATX_BTIME,
+  STATX_INO,
+  STATX_TYPE,
+  truncateFd,
+  unlinkat,
+  UTIME_NOW,
+  UTIME_OMIT,
+  utimensat,
+} from "../linux/mod.ts";
+import {
+  byteLength,
+  encodeStringInto,
+  errno,
+  O_ACCMODE,
+  O_APPEND,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_EXCL,
+  O_NOATIME,
+  O_SYNC,
+  O_TRUNC,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../p9/mod.ts";
+import type { Qid } from "../p9/mod.ts";
+import type { Ownership, Place } from "./credentials.ts";
+import { HostFile } from "./host_file.ts";
+import { HostFolder } from "./host_folder.ts";
+import { HostLocks } from "./host_locks.ts";
+import { failed, ok, STATX_MASK } from "./host_shared.ts";
+import type { HostShared } from "./host_shared.ts";
+import { encodeDevice, NO_ID, PERMISSIONS, qidTypeOf, XATTR_SIZE_MAX } from "./modes.ts";
+import type {
+  Attributes,
+  Changes,
+  FileSystemStatistics,
+  Identity,
+  LockConflict,
+  LockOwner,
+  LockRange,
+  NewTime,
+  Node,
+  OpenFile,
+} from "./tree.ts";
+
+/** What of a client's open flags reaches the host; the values are the same on all architectures. */
+const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC | O_NOATIME;
+/** Never wait, never take a terminal, never leak into another program. */
+const SAFE_FLAGS = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+/** A file that comes and goes while it is to be created: tried so often, then left to the client. */
+const CREATE_ATTEMPTS = 8;
+
+/** A file of the host of any type, held by an `O_PATH` descriptor. */
+export class HostNode implements Node, Place {
+  readonly #shared: HostShared;
+  readonly #qid: { readonly type: number; version: number; readonly path: bigint };
+  /** Type on the host: what can be opened depends on it. */
+  readonly #hostType: number;
+  /** Type that the client sees. */
+  readonly #type: number;
+  readonly #major: number;
+  readonly #minor: number;
+  readonly #inode: bigint;
+  readonly #mount: bigint;
+  readonly #birthSec: bigint;
+  readonly #birthNsec: number;
+  /** Key in the table of foreign nodes, or empty for a node at home. */
+  readonly #key: string;
+  #fd: number;
+  #references = 1;
+  /** Held; null for the root, which is its own. */
+  #parent: HostNode | null;
+  #name: string;
+  #locks: HostLocks | null = null;
+  /** Open files by session, while there are any. */
+  #opened: Map<object, number> | null = null;
+  #openCount = 0;
+  /** Set at every use, taken away by the search for handles to close. */
+  #wasUsed = true;
+
+  /**
+   * Makes the node of the file that was just looked at, with one reference.
+   *
+   * @param fd `O_PATH` descriptor, owned from here on.
+   * @param parent Folder it was found in; a reference is taken.
+   */
+  constructor(
+    shared: HostShared,
+    fd: number,
+    parent: HostNode | null,
+    name: string,
+    type: number,
+    path: bigint,
+    key: string,
+  ) {
+    const { statx: found } = shared;
+    this.#shared = shared;
+    this.#fd = fd;
+    shared.handles++;
+    this.#parent = parent === null ? null : parent.hold();
+    this.#name = name;
+    this.#hostType = found.mode & S_IFMT;
+    this.#type = type;
+    this.#major = found.devMajor;
+    this.#minor = found.devMinor;
+    this.#inode = found.ino;
+    this.#mount = found.mntId;
+    const hasBirth = (found.mask & STATX_BTIME) !== 0;
+    this.#birthSec = hasBirth ? found.btimeSec : 0n;
+    this.#birthNsec = hasBirth ? found.btimeNsec : 0;
+    this.#key = key;
+    this.#qid = { type: qidTypeOf(type), version: shared.version(), path };
+    if (key === "") shared.nodes.set(found.ino, this);
+    else shared.foreign.set(key, this);
+  }
+
+  /** Identity as last seen. */
+  get qid(): Qid {
+    return this.#qid;
+  }
+
+  /** Name that the node was last reached by. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** `qid.path`. */
+  get path(): bigint {
+    return this.#qid.path;
+  }
+
+  /** `qid.path` of the recorded parent. */
+  get parentPath(): bigint {
+    return (this.#parent ?? this).#qid.path;
+  }
+
+  /** References held by anybody. */
+  get references(): number {
+    return this.#references;
+  }
+
+  /** Locks held and waited for. */
+  get lockCount(): number {
+    return this.#locks?.count ?? 0;
+  }
+
+  /** The `O_PATH` descriptor, opened again if it was closed to save descriptors. */
+  handle(): number {
+    this.#wasUsed = true;
+    return this.#fd >= 0 ? this.#fd : this.#recover();
+  }
+
+  /** That of the folder above. */
+  folderHandle(): number {
+    return (this.#parent ?? this).handle();
+  }
+
+  /** Name for a stand-in that is locked instead of this file. */
+  identity(): string {
+    return `${this.#major}-${this.#minor}-${this.#inode}`;
+  }
+
+  /** Takes one more reference. */
+  hold(): this {
+    this.#references++;
+    return this;
+  }
+
+  /** Gives a reference back; with the last one the descriptor is closed and the parent given back. */
+  release(): void {
+    // A loop, since a deep path may end with its last node.
+    for (let node: HostNode | null = this as HostNode; node !== null;) {
+      if (node.#references === 0) {
+        throw new RangeError(`Cannot release "${node.#name}": nobody holds it`);
+      }
+      if (--node.#references > 0) return;
+      node = node.#end();
+    }
+  }
+
+  /** Finds an entry. */
+  walk(name: string, _by: Identity): HostNode {
+    const shared = this.#shared;
+    shared.checkShown(name);
+    const fd = shared.openHandle(this.handle(), name);
+    if (fd < 0) failed(fd);
+    return this.#found(fd, name);
+  }
+
+  /** The recorded folder above. */
+  parent(_by: Identity): HostNode {
+    return (this.#parent ?? this).hold();
+  }
+
+  /** All attributes, with one call. */
+  attributes(_by: Identity): Attributes {
+    const shared = this.#shared;
+    const { statx: found, credentials } = shared;
+    const result = statx(this.handle(), null, LOOK, STATX_MASK, found);
+    if (result < 0) failed(result);
+    const version = this.#qid.version = shared.version();
+    let mode = found.mode;
+    let uid = found.uid;
+    let gid = found.gid;
+    let rdev = hasDevice(mode) ? encodeDevice(found.rdevMajor, found.rdevMinor) : 0n;
+    if (credentials.presents) {
+      const { ownership } = shared;
+      ownership.mode = mode;
+      ownership.uid = uid;
+      ownership.gid = gid;
+      ownership.rdev = rdev;
+      credentials.present(ownership, this);
+      ({ mode, uid, gid, rdev } = ownership);
+      // The type of a node never changes, whatever becomes of what the model keeps beside it.
+      mode = this.#type | mode & PERMISSIONS;
+    }
+    return {
+      qid: { type: this.#qid.type, version, path: this.#qid.path },
+      mode,
+      uid,
+      gid,
+      nlink: found.nlink,
+      rdev,
+      size: found.size,
+      blksize: found.blksize,
+      blocks: found.blocks,
+      atimeSec: found.atimeSec,
+      atimeNsec: found.atimeNsec,
+      mtimeSec: found.mtimeSec,
+      mtimeNsec: found.mtimeNsec,
+      ctimeSec: found.ctimeSec,
+      ctimeNsec: found.ctimeNsec,
+      btimeSec: this.#birthSec,
+      btimeNsec: this.#birthNsec,
+    };
+  }
+
+  /** Changes attributes. */
+  setAttributes(changes: Changes, _by: Identity, file?: OpenFile): void {
+    const shared = this.#shared;
+    const { credentials } = shared;
+    shared.checkWritable();
+    if (changes.size !== undefined) this.#resize(changes.size, file);
+    if (changes.uid !== undefined || changes.gid !== undefined) {
+      ok(credentials.chown(this, changes.uid ?? NO_ID, changes.gid ?? NO_ID));
+    }
+    if (changes.mode !== undefined) {
+      if (this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
+      ok(credentials.chmod(this, changes.mode & PERMISSIONS));
+    }
+    const { atime, mtime } = changes;
+    if (atime === undefined && mtime === undefined) return;
+    ok(utimensat(
+      this.handle(),
+      null,
+      secondsOf(atime),
+      nanosecondsOf(atime),
+      secondsOf(mtime),
+      nanosecondsOf(mtime),
+      AT_SYMLINK_NOFOLLOW,
+    ));
+  }
+
+  /** Opens the node. */
+  open(flags: number, by: Identity): HostFile | HostFolder {
+    const shared = this.#shared;
+    const access = flags & O_ACCMODE;
+    const type = this.#type;
+    if (type === S_IFLNK) throw errno("ELOOP");
+    if (access !== 0 || (flags & O_TRUNC) !== 0) {
+      if (type === S_IFDIR) throw errno("EISDIR");
+      shared.checkWritable();
+    }
+    if (type === S_IFDIR) {
+      const fd = reopen(this.handle(), HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME);
+      const again = fd === -EPERM && (flags & O_NOATIME) !== 0
+        ? reopen(this.handle(), HOST_O_DIRECTORY | SAFE_FLAGS)
+        : fd;
+      return new HostFolder(shared, this.hold(), this.#checkOpened(again), by.session);
+    }
+    if ((flags & O_DIRECTORY) !== 0) throw errno("ENOTDIR");
+    // The host's type decides: opening a device or FIFO may have effects that nobody asked for.
+    if (type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("ENXIO");
+    const wanted = flags & OPEN_FLAGS | SAFE_FLAGS;
+    let fd = reopen(this.handle(), wanted);
+    if (fd === -EPERM && (flags & O_NOATIME) !== 0) fd = reopen(this.handle(), wanted & ~O_NOATIME);
+    return new HostFile(shared, this.hold(), this.#checkOpened(fd), flags, by.session);
+  }
+
+  /** Makes a file and opens it, or opens the one that is there. */
+  create(name: string, flags: number, mode: number, gid: number, by: Identity): HostFile {
+    const shared = this.#shared;
+    const { credentials } = shared;
+    shared.checkShown(name);
+    shared.checkWritable();
+    if ((flags & O_DIRECTORY) !== 0) throw errno("EINVAL");
+    // Always exclusive: to open what exists is left to open(), which knows what must not be opened.
+    const wanted = flags & OPEN_FLAGS & ~O_NOATIME | SAFE_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW;
+    for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
+      const fd = openat(this.handle(), name, wanted, credentials.creationMode(mode));
+      if (fd >= 0) return this.#created(fd, name, flags, mode & PERMISSIONS, gid, by);
+      if (fd !== -EEXIST || (flags & O_EXCL) !== 0) failed(fd);
+      const existing = this.#tryWalk(name);
+      if (existing === null) continue;
+      try {
+        if (existing.#type === S_IFDIR) throw errno("EISDIR");
+        return existing.open(flags, by) as HostFile;
+      } finally {
+        existing.release();
+      }
+    }
+    throw errno("ENOENT");
+  }
+
+  /** Makes a folder. */
+  mkdir(name: string, mode: number, gid: number, by: Identity): Qid {
+    const { credentials } = this.#start(name);
+    ok(mkdirat(this.handle(), name, credentials.creationMode(mode)));
+    return this.#adopt(name, S_IFDIR | mode & PERMISSIONS, gid, 0n, by);
+  }
+
+  /** Makes a symbolic link. */
+  symlink(name: string, target: string, gid: number, by: Identity): Qid {
+    const { credentials } = this.#start(name);
+    ok(credentials.symlink(target, this.handle(), name));
+    return this.#adopt(name, S_IFLNK | 0o777, gid, 0n, by);
+  }
+
+  /** Makes a file of any type but folder and link. */
+  mknod(
+    name: string,
+    mode: number,
+    major: number,
+    minor: number,
+    gid: number,
+    by: Identity,
+  ): Qid {
+    const { credentials } = this.#start(name);
+    const wanted = (mode & S_IFMT) === 0 ? S_IFREG | mode : mode;
+    const type = wanted & S_IFMT;
+    if (type === S_IFDIR) throw errno("EPERM");
+    if (type === S_IFLNK) throw errno("EINVAL");
+    const made = type | credentials.creationMode(wanted & PERMISSIONS);
+    ok(credentials.mknod(this.handle(), name, made, major, minor));
+    const rdev = hasDevice(wanted) ? encodeDevice(major, minor) : 0n;
+    return this.#adopt(name, type | wanted & PERMISSIONS, gid, rdev, by);
+  }
+
+  /** Gives a file one more name. */
+  link(name: string, target: Node, _by: Identity): void {
+    this.#start(name);
+    ok(linkFd(own(target).handle(), this.handle(), name));
+  }
+
+  /** Removes a name. */
+  unlink(name: string, directory: boolean, _by: Identity): void {
+    this.#start(name);
+    this.#secure(name);
+    ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
+  }
+
+  /** Moves an entry. */
+  rename(name: string, to: Node, newName: string, _by: Identity): void {
+    const target = own(to);
+    this.#start(name);
+    target.#start(newName);
+    this.#secure(name);
+    target.#secure(newName);
+    ok(renameat(this.handle(), name, target.handle(), newName));
+    // Whoever holds the file finds it in its new place.
+    if (this.#shared.nodes.size + this.#shared.foreign.size === 1) return;
+    target.#lookup(newName)?.#place(target, newName);
+  }
+
+  /** Moves this node. */
+  move(to: Node, newName: string, by: Identity): void {
+    this.#named().rename(this.#name, to, newName, by);
+  }
+
+  /** Removes the name of this node. */
+  remove(by: Identity): void {
+    this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by);
+  }
+
+  /** Target of a link. */
+  readlink(_by: Identity): string {
+    if (this.#type !== S_IFLNK) throw errno("EINVAL");
+    const target = this.#shared.credentials.readlink(this);
+    return typeof target === "string" ? target : failed(target);
+  }
+
+  /** Statistics of the file system that the node is on. */
+  statfs(_by: Identity): FileSystemStatistics {
+    const { statfs } = this.#shared;
+    ok(fstatfs(this.handle(), statfs));
+    return {
+      type: statfs.type,
+      bsize: statfs.bsize,
+      blocks: statfs.blocks,
+      bfree: statfs.bfree,
+      bavail: statfs.bavail,
+      files: statfs.files,
+      ffree: statfs.ffree,
+      fsid: statfs.fsid,
+      namelen: statfs.namelen,
+    };
+  }
+
+  /** Value of an attribute. */
+  getXattr(name: string, _by: Identity): Uint8Array {
+    const { bytes, address } = scratch();
+    const host = this.#xattrName(name, "get");
+    const size = ok(getxattrat(this.handle(), null, host, address, XATTR_SIZE_MAX));
+    return bytes.slice(0, size);
+  }
+
+  /** Names of attributes, as the model shows them. */
+  listXattr(_by: Identity): Uint8Array {
+    const { bytes, address } = scratch();
+    const size = ok(listxattrat(this.handle(), null, address, XATTR_SIZE_MAX));
+    return this.#shownXattrs(bytes, size);
+  }
+
+  /** Sets an attribute. */
+  setXattr(name: string, value: Uint8Array, flags: number, _by: Identity): void {
+    this.#shared.checkWritable();
+    if (value.length > XATTR_SIZE_MAX) throw errno("E2BIG");
+    const host = this.#xattrName(name, "set");
+    const { bytes, address } = scratch();
+    bytes.set(value);
+    ok(setxattrat(this.handle(), null, host, address, value.length, flags));
+  }
+
+  /** Removes an attribute. */
+  removeXattr(name: string, _by: Identity): void {
+    this.#shared.checkWritable();
+    ok(removexattrat(this.handle(), null, this.#xattrName(name, "remove")));
+  }
+
+  /** Counts an open file in. */
+  opened(session: object): void {
+    this.#openCount++;
+    this.#opened ??= new Map();
+    this.#opened.set(session, (this.#opened.get(session) ?? 0) + 1);
+  }
+
+  /** Counts an open file out, and gives its reference back. */
+  closed(session: object): void {
+    this.#openCount--;
+    const left = (this.#opened?.get(session) ?? 1) - 1;
+    if (left > 0) {
+      this.#opened?.set(session, left);
+    } else {
+      this.#opened?.delete(session);
+      this.endLocks(session);
+    }
+    this.release();
+  }
+
+  /** Locks or unlocks, for open files. */
+  lock(
+    range: LockRange,
+    owner: LockOwner,
+    wait: boolean,
+    signal: AbortSignal | undefined,
+  ): boolean | Promise<boolean> {
+    this.#locks ??= new HostLocks(this.#shared, this);
+    try {
+      return this.#locks.lock(range, owner, wait, signal);
+    } finally {
+      this.#noteLocks();
+    }
+  }
+
+  /** Tests a lock, for open files. */
+  testLock(range: LockRange, owner: LockOwner): LockConflict | null {
+    this.#locks ??= new HostLocks(this.#shared, this);
+    return this.#locks.test(range, owner);
+  }
+
+  /** Ends locks of a session, held and waited for. */
+  endLocks(session: object): void {
+    if (this.#locks === null) return;
+    this.#locks.endSession(session);
+    this.#noteLocks();
+  }
+
+  /** Ends locks and closes the descriptor, when the whole tree ends. */
+  drop(): void {
+    this.#locks?.endAll();
+    this.#closeHandle();
+  }
+
+  /** Closes the descriptor if it can be had again and was not used since the last search. Returns whether. */
+  reclaim(): boolean {
+    // What is open may have no name any more; what is locked is in use.
+    const isNeeded = this.#parent === null || this.#openCount > 0 || this.lockCount > 0;
+    if (this.#fd < 0 || isNeeded) return false;
+    if (this.#wasUsed) {
+      this.#wasUsed = false;
+      return false;
+    }
+    this.#closeHandle();
+    this.#shared.reclaimed++;
+    return true;
+  }
+
+  /** `qid.path` of an entry of this folder that is on the same device. */
+  pathOfEntry(inode: bigint): bigint {
+    return this.#shared.pathOf(this.#major, this.#minor, inode);
+  }
+
+  /** The node of a descriptor that was just opened in this folder, which it takes over. */
+  #found(fd: number, name: string): HostNode {
+    const shared = this.#shared;
+    const { statx: found } = shared;
+    const result = statx(fd, null, LOOK, STATX_MASK, found);
+    if (result < 0) {
+      close(fd);
+      failed(result);
+    }
+    let key = "";
+    let known: HostNode | undefined;
+    if (shared.isAtHome()) {
+      known = shared.nodes.get(found.ino);
+    } else {
+      key = foreignKey(shared);
+      known = shared.foreign.get(key);
+    }
+    if (known !== undefined) {
+      if (known.#fd < 0) {
+        known.#restore(fd);
+      } else {
+        close(fd);
+      }
+      known.#qid.version = shared.version();
+      known.hold();
+      if (known.#parent !== this || known.#name !== name) known.#place(this, name);
+      return known;
+    }
+    try {
+      const path = shared.pathNumber();
+      const { credentials } = shared;
+      let mode = found.mode;
+      if (credentials.presents) {
+        const { ownership } = shared;
+        ownership.mode = mode;
+        credentials.present(ownership, {
+          handle: () => fd,
+          folderHandle: () => this.handle(),
+          name,
+        });
+        mode = ownership.mode;
+      }
+      return new HostNode(shared, fd, this, name, mode & S_IFMT, path, key);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** The node of an entry if there is one, without a reference and without an error. */
+  #lookup(name: string): HostNode | undefined {
+    const shared = this.#shared;
+    if (statx(this.handle(), name, LOOK, STATX_MASK, shared.statx) < 0) return undefined;
+    return shared.isAtHome()
+      ? shared.nodes.get(shared.statx.ino)
+      : shared.foreign.get(foreignKey(shared));
+  }
+
+  /** As walk(); null if there is no such entry. */
+  #tryWalk(name: string): HostNode | null {
+    const fd = this.#shared.openHandle(this.handle(), name);
+    if (fd === -ENOENT) return null;
+    return this.#found(ok(fd), name);
+  }
+
+  /** Checks a name that is to be made, moved or removed. */
+  #start(name: string): HostShared {
+    const shared = this.#shared;
+    shared.checkShown(name);
+    shared.checkWritable();
+    return shared;
+  }
+
+  /** Opens the handle of an entry again that was closed: without its name nobody could. */
+  #secure(name: string): void {
+    if (this.#shared.reclaimed === 0) return;
+    const node = this.#lookup(name);
+    if (node === undefined || node.#fd >= 0) return;
+    node.#place(this, name);
+    node.handle();
+  }
+
+  /** Records where the node is now. */
+  #place(parent: HostNode, name: string): void {
+    if (this.#parent === null) return; // the root stays the root
+    this.#name = name;
+    if (this.#parent === parent) return;
+    // A folder that the host moved may be recorded below this one: then the record is old.
+    for (let at: HostNode | null = parent; at !== null; at = at.#parent) {
+      if (at !== this) continue;
+      this.#moveUnder(parent.#root(), this.#name);
+      return;
+    }
+    this.#moveUnder(parent, name);
+  }
+
+  #moveUnder(parent: HostNode, name: string): void {
+    const old = this.#parent;
+    this.#parent = parent.hold();
+    this.#name = name;
+    old?.release();
+  }
+
+  #root(): HostNode {
+    let node: HostNode = this as HostNode;
+    while (node.#parent !== null) node = node.#parent;
+    return node;
+  }
+
+  /** The folder in which the node's name still leads to it. */
+  #named(): HostNode {
+    const parent = this.#parent;
+    if (parent === null) throw errno("EBUSY");
+    const { statx: found } = this.#shared;
+    ok(statx(parent.handle(), this.#name, LOOK, STATX_TYPE | STATX_INO, found));
+    const isSame = found.ino === this.#inode && found.devMajor === this.#major &&
+      found.devMinor === this.#minor && (found.mode & S_IFMT) === this.#hostType;
+    if (!isSame) throw errno("ENOENT");
+    return parent;
+  }
+
+  /** Opens the handle again, of the same file or none. */
+  #recover(): number {
+    const parent = this.#parent;
+    if (parent === null) throw errno("ESTALE");
+    const fd = this.#shared.openHandle(parent.handle(), this.#name);
+    if (fd < 0) throw errno(fd === -ENOENT ? "ESTALE" : -fd);
+    const { statx: found } = this.#shared;
+    const result = statx(fd, null, LOOK, STATX_MASK, found);
+    const isSame = result >= 0 && found.ino === this.#inode && found.devMajor === this.#major &&
+      found.devMinor === this.#minor && found.mntId === this.#mount &&
+      (found.mode & S_IFMT) === this.#hostType &&
+      ((found.mask & STATX_BTIME) === 0 ||
+        found.btimeNsec === this.#birthNsec && found.btimeSec === this.#birthSec);
+    if (!isSame) {
+      close(fd);
+      throw errno("ESTALE");
+    }
+    this.#restore(fd);
+    return fd;
+  }
+
+  #restore(fd: number): void {
+    this.#fd = fd;
+    this.#wasUsed = true;
+    this.#shared.handles++;
+    this.#shared.reclaimed--;
+  }
+
+  #closeHandle(): void {
+    if (this.#fd < 0) return;
+    close(this.#fd);
+    this.#fd = -1;
+    this.#shared.handles--;
+  }
+
+  /** Ends the node; returns the parent, whose reference the caller gives back. */
+  #end(): HostNode | null {
+    const shared = this.#shared;
+    if (this.#key === "") shared.nodes.delete(this.#inode);
+    else shared.foreign.delete(this.#key);
+    if (this.#fd < 0) shared.reclaimed--;
+    this.#closeHandle();
+    this.#locks?.endAll();
+    shared.locked.delete(this);
+    const parent = this.#parent;
+    this.#parent = null;
+    return parent;
+  }
+
+  /** Gives back the reference that was taken for an open file if opening failed. */
+  #checkOpened(fd: number): number {
+    if (fd >= 0) return fd;
+    this.release();
+    return failed(fd);
+  }
+
+  #noteLocks(): void {
+    if (this.lockCount > 0) this.#shared.locked.add(this);
+    else this.#shared.locked.delete(this);
+  }
+
+  #resize(size: bigint, file: OpenFile | undefined): void {
+    if (this.#type === S_IFDIR) throw errno("EISDIR");
+    if (this.#type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("EINVAL");
+    if (file instanceof HostFile && file.isWritable && file.node === this) file.truncate(size);
+    else ok(truncateFd(this.handle(), size));
+  }
+
+  /** Makes node and open file of a descriptor that created a file. */
+  #created(
+    fd: number,
+    name: string,
+    flags: number,
+    mode: number,
+    gid: number,
+    by: Identity,
+  ): HostFile {
+    const shared = this.#shared;
+    let node: HostNode | null = null;
+    try {
+      const place: Place = { handle: () => fd, folderHandle: () => this.handle(), name };
+      ok(statx(fd, null, LOOK, STATX_MASK, shared.statx));
+      const made = ownershipOf(shared);
+      ok(shared.credentials.adopt(place, S_IFREG | mode, by.uid, gid, 0n, made));
+      node = this.#found(ok(reopen(fd, O_PATH | O_CLOEXEC)), name);
+      return new HostFile(shared, node, fd, flags, by.session);
+    } catch (error) {
+      node?.release();
+      close(fd);
+      unlinkat(this.handle(), name, 0);
+      throw error;
+    }
+  }
+
+  /** Gives a new entry its owner and mode; removes it again if that fails. */
+  #adopt(name: string, mode: number, gid: number, rdev: bigint, by: Identity): Qid {
+    const shared = this.#shared;
+    const { statx: found, credentials } = shared;
+    const fd = ok(shared.openHandle(this.handle(), name));
+    try {
+      ok(statx(fd, null, LOOK, STATX_MASK, found));
+      const isFolder = (found.mode & S_IFMT) === S_IFDIR;
+      // Somebody on the host was quicker: what is there now is not what was made.
+      if (isFolder !== ((mode & S_IFMT) === S_IFDIR) || !isFolder && found.nlink !== 1) {
+        throw errno("ESTALE");
+      }
+      const qid = { type: qidTypeOf(mode), version: shared.version(), path: shared.pathNumber() };
+      const place: Place = { handle: () => fd, folderHandle: () => this.handle(), name };
+      const result = credentials.adopt(place, mode, by.uid, gid, rdev, ownershipOf(shared));
+      if (result < 0) {
+        unlinkat(this.handle(), name, isFolder ? AT_REMOVEDIR : 0);
+        failed(result);
+      }
+      return qid;
+    } finally {
+      close(fd);
+    }
+  }
+
+  #xattrName(name: string, use: "get" | "set" | "remove"): string {
+    const host = this.#shared.credentials.xattrName(name, use);
+    return typeof host === "string" ? host : failed(host);
+  }
+
+  #shownXattrs(bytes: Uint8Array, size: number): Uint8Array {
+    const { credentials } = this.#shared;
+    let text = "";
+    for (const name of attributeNames(bytes, size)) {
+      const shown = credentials.xattrListed(name);
+      if (shown !== null) text += `${shown}\0`;
+    }
+    const list = new Uint8Array(byteLength(text));
+    encodeStringInto(text, list, 0);
+    return list;
+  }
+}
+
+function own(node: Node): HostNode {
+  if (!(node instanceof HostNode)) {
+    throw new TypeError(`Cannot use node "${node.name}": it belongs to another kind of tree`);
+  }
+  return node;
+}
+
+/** All that tells a node of another mount or device apart. */
+function foreignKey(shared: HostShared): string {
+  const { statx: found } = shared;
+  return `${found.mntId} ${found.devMajor} ${found.devMinor} ${found.ino}`;
+}
+
+/** What statx saw last. */
+function ownershipOf(shared: HostShared): Ownership {
+  const { statx: found } = shared;
+  return { mode: found.mode, uid: found.uid, gid: found.gid, rdev: 0n };
+}
+
+/** True for block and character devices. */
+function hasDevice(mode: number): boolean {
+  const type = mode & S_IFMT;
+  return type === S_IFBLK || type === S_IFCHR;
+}
+
+function secondsOf(time: NewTime | undefined): bigint {
+  return time === undefined || time === "now" ? 0n : BigInt.asIntN(64, time.sec);
+}
+
+function nanosecondsOf(time: NewTime | undefined): number {
+  if (time === undefined) return UTIME_OMIT;
+  if (time === "now") return UTIME_NOW;
+  // Two larger numbers mean "now" and "leave it" to the kernel; no client shall send those.
+  if (!(time.nsec >= 0 && time.nsec < 1_000_000_000)) throw errno("EINVAL");
+  return time.nsec;
+}

@@ -1,0 +1,258 @@
+/**
+ * What the nodes and open files of one host tree share.
+ *
+ * @module
+ */
+import {
+  EMFILE,
+  ENFILE,
+  FoundLock,
+  IoVectors,
+  MappedMemory,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+  openat,
+  Statfs,
+  Statx,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_MNT_ID,
+} from "../linux/mod.ts";
+import { errno } from "../p9/mod.ts";
+import type { Credentials, Ownership } from "./credentials.ts";
+import type { HostNode } from "./host_node.ts";
+import type { HostOpened } from "./host_opened.ts";
+import type { Timers } from "./host_locks.ts";
+import type { DeviceTable, MultiDevices } from "./qid.ts";
+
+/** Everything that statx is asked for. */
+export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+
+/** Inode numbers below this stay as they are on the root's device. */
+const PLAIN_INODES = 1n << 48n;
+/** Bytes of a buffer for entries of a folder. */
+const ENTRY_BYTES = 32_768;
+/** Buffers that are kept for the next folder. */
+const KEPT_BUFFERS = 8;
+/** Bytes for reads and writes of memory whose address is not known. */
+const BOUNCE_BYTES = 262_144;
+/** Handles closed at once when there are too many. */
+const RECLAIM_BATCH = 64;
+/** Nodes looked at for one handle that can be closed. */
+const RECLAIM_EFFORT = 16;
+
+/** Throws the errno of a failed call. */
+export function failed(result: number): never {
+  throw errno(-result);
+}
+
+/** Result of a call that did not fail. */
+export function ok(result: number): number {
+  if (result < 0) throw errno(-result);
+  return result;
+}
+
+/**
+ * Refuses whatever is not the name of an entry. The server has checked that already; a bug there
+ * must not let anybody out of the export.
+ */
+export function checkName(name: string): void {
+  const length = name.length;
+  if (length === 0) throw errno("ENOENT");
+  if (name.charCodeAt(0) === 0x2e && (length === 1 || length === 2 && name === "..")) {
+    throw errno("EINVAL");
+  }
+  for (let i = 0; i < length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit === 0x2f || unit === 0) throw errno("EINVAL");
+  }
+}
+
+/** State of a {@linkcode HostTree} that its nodes and files work with. One thread uses it. */
+export class HostShared {
+  /** The model of credentials. */
+  readonly credentials: Credentials;
+  /** Whether everything that changes something is refused with EROFS. */
+  readonly readOnly: boolean;
+  /** What becomes of other devices. */
+  readonly multiDevices: MultiDevices;
+  /** Numbers of files. */
+  readonly devices: DeviceTable;
+  /** Told once of what an administrator should know. */
+  readonly warn: (text: string) => void;
+  /** Clock for locks that wait. */
+  readonly timers: Timers;
+  /** Nodes of the root's mount, by inode number. */
+  readonly nodes: Map<bigint, HostNode> = new Map();
+  /** Nodes of other mounts and devices, by all that tells them apart. */
+  readonly foreign: Map<string, HostNode> = new Map();
+  /** Open files. */
+  readonly files: Set<HostOpened> = new Set();
+  /** Nodes with locks. */
+  readonly locked: Set<HostNode> = new Set();
+  /** Filled by the last look at a file. */
+  readonly statx: Statx = new Statx();
+  /** Filled by the last look at a file system. */
+  readonly statfs: Statfs = new Statfs();
+  /** Filled by the last test of a lock. */
+  readonly found: FoundLock = new FoundLock();
+  /** Pieces of a read or write. */
+  readonly vectors: IoVectors = new IoVectors();
+  /** Handed to models of credentials. */
+  readonly ownership: Ownership = { mode: 0, uid: 0, gid: 0, rdev: 0n };
+  /** Descriptors of locks, counted together. */
+  lockDescriptors = 0;
+  /** Handles that nodes have open. */
+  handles = 0;
+  /** Nodes whose handle was closed to save descriptors. */
+  reclaimed = 0;
+  /** Device of the root. */
+  rootMajor = 0;
+  /** Its minor number. */
+  rootMinor = 0;
+  /** Mount of the root. */
+  rootMount = 0n;
+  readonly #maxHandles: number;
+  readonly #lockDirectory: string | undefined;
+  #madeLockDirectory: string | undefined;
+  #hasWarned = false;
+  #bounce: MappedMemory | undefined;
+  readonly #buffers: MappedMemory[] = [];
+  #hand: Iterator<HostNode> | undefined;
+
+  /** All members are options of the tree. */
+  constructor(options: {
+    readonly credentials: Credentials;
+    readonly readOnly: boolean;
+    readonly multiDevices: MultiDevices;
+    readonly devices: DeviceTable;
+    readonly warn: (text: string) => void;
+    readonly timers: Timers;
+    readonly maxHandles: number;
+    readonly lockDirectory: string | undefined;
+  }) {
+    this.credentials = options.credentials;
+    this.readOnly = options.readOnly;
+    this.multiDevices = options.multiDevices;
+    this.devices = options.devices;
+    this.warn = options.warn;
+    this.timers = options.timers;
+    this.#maxHandles = options.maxHandles;
+    this.#lockDirectory = options.lockDirectory;
+  }
+
+  /** Refuses changes of a tree that is read-only. */
+  checkWritable(): void {
+    if (this.readOnly) throw errno("EROFS");
+  }
+
+  /** Refuses names that do not exist for the client. */
+  checkShown(name: string): void {
+    checkName(name);
+    if (this.credentials.hidesNames && this.credentials.hides(name)) throw errno("EINVAL");
+  }
+
+  /** Opens an entry of a folder as a handle: no permission, no side effect, no link followed. */
+  openHandle(folder: number, name: string): number {
+    if (this.handles >= this.#maxHandles) this.reclaim();
+    const flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+    const fd = openat(folder, name, flags, 0);
+    if (fd !== -EMFILE && fd !== -ENFILE) return fd;
+    this.reclaim();
+    return openat(folder, name, flags, 0);
+  }
+
+  /** True if what statx saw last is on the device and mount of the root. */
+  isAtHome(): boolean {
+    const { statx } = this;
+    return statx.devMinor === this.rootMinor && statx.devMajor === this.rootMajor &&
+      statx.mntId === this.rootMount;
+  }
+
+  /**
+   * `qid.path` of what statx saw last.
+   *
+   * @throws {Errno} ENODEV if it is on another device and that is forbidden.
+   */
+  pathNumber(): bigint {
+    const { statx } = this;
+    return this.pathOf(statx.devMajor, statx.devMinor, statx.ino);
+  }
+
+  /** `qid.path` of an inode of a device. */
+  pathOf(major: number, minor: number, inode: bigint): bigint {
+    const isRootDevice = minor === this.rootMinor && major === this.rootMajor;
+    if (isRootDevice && (inode < PLAIN_INODES || this.multiDevices !== "remap")) return inode;
+    if (this.multiDevices === "remap") return this.devices.path(major, minor, inode);
+    if (this.multiDevices === "forbid") throw errno("ENODEV");
+    if (!this.#hasWarned) {
+      this.#hasWarned = true;
+      this.warn(
+        "the export holds more than one file system, and multidevs=warn lets their inode numbers collide",
+      );
+    }
+    return inode;
+  }
+
+  /** `qid.version` of what statx saw last: differs when a time or the size does, and is never 0. */
+  version(): number {
+    const { statx } = this;
+    let mixed = Math.imul(statx.mtimeNsec, 0x9e37_79b1) ^ statx.ctimeNsec;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85eb_ca6b) ^ Number(statx.mtimeSec & 0xffff_ffffn);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35) ^ Number(statx.ctimeSec & 0xffff_ffffn);
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x27d4_eb2f) ^ Number(statx.size & 0xffff_ffffn);
+    mixed ^= mixed >>> 15;
+    return mixed >>> 0 || 1;
+  }
+
+  /** Closes handles of nodes that nobody used for a while; they are opened again when needed. */
+  reclaim(): void {
+    let closed = 0;
+    for (let effort = RECLAIM_BATCH * RECLAIM_EFFORT; effort > 0 && closed < RECLAIM_BATCH; effort--) {
+      const next = this.#hand?.next();
+      if (next === undefined || next.done === true) {
+        if (this.nodes.size === 0) return;
+        this.#hand = this.nodes.values();
+        continue;
+      }
+      if (next.value.reclaim()) closed++;
+    }
+  }
+
+  /** Memory for a transfer whose own memory has no known address. */
+  bounce(): MappedMemory {
+    return this.#bounce ??= MappedMemory.anonymous(BOUNCE_BYTES);
+  }
+
+  /** A buffer for entries of a folder. */
+  takeBuffer(): MappedMemory {
+    return this.#buffers.pop() ?? MappedMemory.anonymous(ENTRY_BYTES);
+  }
+
+  /** Gives it back. */
+  returnBuffer(buffer: MappedMemory): void {
+    if (this.#buffers.length < KEPT_BUFFERS) this.#buffers.push(buffer);
+    else buffer[Symbol.dispose]();
+  }
+
+  /** The folder for files that stand for those which cannot be locked themselves. */
+  lockDirectory(): string {
+    if (this.#lockDirectory !== undefined) return this.#lockDirectory;
+    return this.#madeLockDirectory ??= Deno.makeTempDirSync({ prefix: "virtfs-locks-" });
+  }
+
+  /** Gives all memory back, and removes what was made for locks. */
+  dispose(): void {
+    this.#bounce?.[Symbol.dispose]();
+    this.#bounce = undefined;
+    for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
+    if (this.#madeLockDirectory === undefined) return;
+    try {
+      Deno.removeSync(this.#madeLockDirectory, { recursive: true });
+    } catch {
+      // Somebody else removed it, which is what was wanted.
+    }
+    this.#madeLockDirectory = undefined;
+  }
+}

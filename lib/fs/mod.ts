@@ -1,0 +1,11 @@
+/**
+ * Trees of files to serve: the interface, a folder of the host, and files in memory.
+ *
+ * @module
+ */
+
+export * from "./tree.ts";
+export { HELD_OPERATIONS, type HeldOperation, HeldTree } from "./held_tree.ts";
+export { MemoryTree, type MemoryTreeOptions, type SeededOptions } from "./memory_tree.ts";
+export { type MemoryEntry, MemoryFile, MemoryNode } from "./memory_node.ts";
+export { segmentsOf } from "./segments_of.ts";

@@ -1,0 +1,38 @@
+/**
+ * A server as a whole: its settings, what it tells, and its threads.
+ *
+ * @module
+ */
+export { parseConfiguration } from "./config.ts";
+export { formatMetrics, METRICS_TYPE } from "./metrics.ts";
+export {
+  DEFAULT_MSIZE,
+  type ExportSettings,
+  type LogFormat,
+  type LogLevel,
+  MAX_MSIZE,
+  MIN_MSIZE,
+  quote,
+  type ReadContext,
+  type Setting,
+  type SettingGroup,
+  SETTINGS,
+  type Settings,
+  UsageError,
+  ValueError,
+} from "./settings.ts";
+export { formatBytes, formatDuration, formatStatistics } from "./statistics.ts";
+export { didYouMean, nearest } from "./suggest.ts";
+export type {
+  ExportConfiguration,
+  ListenAddress,
+  LogEvent,
+  MessageStatistics,
+  Multidevs,
+  RunningServer,
+  SecurityModel,
+  ServeConfiguration,
+  Squash,
+  Statistics,
+} from "./types.ts";
+export { type StartOptions, startServer } from "./server.ts";

@@ -1,0 +1,110 @@
+/**
+ * What the main thread and the serving threads say to each other.
+ *
+ * A serving thread sleeps in a system call, where messages do not reach it. So the main thread
+ * counts each message in shared memory and then writes to the thread's eventfd; the thread lets its
+ * event loop run until it has seen that many messages.
+ *
+ * @module
+ */
+import type { Counters } from "../server/mod.ts";
+import type { ServeConfiguration } from "./types.ts";
+
+/** Layout of the memory shared with a serving thread, in 32-bit words. */
+export const SHARED = {
+  /** Messages that the main thread has sent. */
+  MESSAGES: 0,
+  /** Connections that the thread serves. */
+  CONNECTIONS: 1,
+  /** Sockets put in the mailbox so far. */
+  PUT: 2,
+  /** Sockets taken out of it so far. */
+  TAKEN: 3,
+  /** Descriptors of accepted sockets, a ring. */
+  MAILBOX: 4,
+} as const;
+
+/** Sockets that fit in a mailbox: a power of two, so that the counts may wrap. */
+export const MAILBOX_SIZE = 256;
+
+/** Makes the memory that is shared with one serving thread. */
+export function makeShared(): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(4 * (SHARED.MAILBOX + MAILBOX_SIZE)));
+}
+
+/** Puts a socket in the mailbox. Returns false if there is no room. */
+export function putSocket(shared: Int32Array<SharedArrayBuffer>, fd: number): boolean {
+  const put = Atomics.load(shared, SHARED.PUT);
+  if (((put - Atomics.load(shared, SHARED.TAKEN)) | 0) >= MAILBOX_SIZE) return false;
+  Atomics.store(shared, SHARED.MAILBOX + (put & (MAILBOX_SIZE - 1)), fd);
+  Atomics.store(shared, SHARED.PUT, (put + 1) | 0);
+  return true;
+}
+
+/** Takes the next socket out of the mailbox, or -1 if it is empty. */
+export function takeSocket(shared: Int32Array<SharedArrayBuffer>): number {
+  const taken = Atomics.load(shared, SHARED.TAKEN);
+  if (taken === Atomics.load(shared, SHARED.PUT)) return -1;
+  const fd = Atomics.load(shared, SHARED.MAILBOX + (taken & (MAILBOX_SIZE - 1)));
+  Atomics.store(shared, SHARED.TAKEN, (taken + 1) | 0);
+  return fd;
+}
+
+/** Memory and places that all serving threads share. */
+export interface Common {
+  /** Tables of devices by path of the export, so that all threads tell clients the same numbers. */
+  readonly devices: ReadonlyMap<string, SharedArrayBuffer>;
+  /** Folder for the locks on files that cannot be opened for writing. */
+  readonly lockDirectory: string;
+}
+
+/** From the main thread. */
+export type ToWorker =
+  | {
+    readonly kind: "start";
+    readonly configuration: ServeConfiguration;
+    readonly shared: Int32Array<SharedArrayBuffer>;
+    readonly common: Common;
+  }
+  | {
+    readonly kind: "reload";
+    readonly id: number;
+    readonly configuration: ServeConfiguration;
+    readonly common: Common;
+  }
+  | { readonly kind: "statistics"; readonly id: number }
+  | { readonly kind: "drain" }
+  | { readonly kind: "stop" };
+
+/** What one thread has counted. */
+export type ThreadCounts =
+  & Pick<
+    Counters,
+    | "requests"
+    | "failures"
+    | "errnos"
+    | "fids"
+    | "inflight"
+    | "sessions"
+    | "sessionsTotal"
+    | "bytesIn"
+    | "bytesOut"
+    | "bytesRead"
+    | "bytesWritten"
+    | "malformed"
+  >
+  & { readonly nodes: number; readonly files: number; readonly locks: number };
+
+/** From a serving thread. */
+export type FromWorker =
+  | { readonly kind: "ready"; readonly wakeFd: number }
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "reloaded"; readonly id: number; readonly error?: string }
+  | { readonly kind: "statistics"; readonly id: number; readonly counts: ThreadCounts }
+  | {
+    readonly kind: "log";
+    readonly level: "error" | "warn" | "info" | "debug";
+    readonly message: string;
+  }
+  | { readonly kind: "drained" }
+  | { readonly kind: "ended" };

@@ -1,0 +1,402 @@
+/**
+ * A server as a whole: listens on the main thread, serves on threads that do nothing else.
+ *
+ * @module
+ */
+import {
+  close,
+  EAGAIN,
+  EPOLLIN,
+  eventfdWrite,
+  ignoreSignal,
+  requireLinux,
+  SIGXFSZ,
+  umask,
+} from "../linux/mod.ts";
+import { DeviceTable } from "../fs/mod.ts";
+import { errno, errnoName, kindOf } from "../p9/mod.ts";
+import { acceptFrom, listen, type Listener, type LoopUser, Reactor } from "../transport/mod.ts";
+import {
+  type Common,
+  type FromWorker,
+  makeShared,
+  putSocket,
+  SHARED,
+  type ThreadCounts,
+  type ToWorker,
+} from "./protocol.ts";
+import type { LogEvent, RunningServer, ServeConfiguration, Statistics } from "./types.ts";
+
+/** What a server needs of whoever starts it. */
+export interface StartOptions {
+  /** Takes what is worth telling. */
+  readonly log: (event: LogEvent) => void;
+}
+
+/** Milliseconds to wait for threads that were told to stop. */
+const STOP_MS = 1000;
+/** Milliseconds to wait until a thread has taken a new configuration. */
+const RELOAD_MS = 10_000;
+/** Milliseconds to wait for the counts of a thread. */
+const STATISTICS_MS = 2000;
+/** Milliseconds without accepting when there are no descriptors left. */
+const PAUSE_MS = 200;
+
+/** What all serving threads share. It grows with exports, and what is in it stays. */
+class Shared {
+  readonly #lockDirectory: string;
+  readonly #devices = new Map<string, SharedArrayBuffer>();
+
+  constructor(lockDirectory: string) {
+    this.#lockDirectory = lockDirectory;
+  }
+
+  /** What threads need for a configuration. */
+  for(configuration: ServeConfiguration): Common {
+    for (const { path } of configuration.exports) {
+      if (!this.#devices.has(path)) this.#devices.set(path, new DeviceTable().buffer);
+    }
+    return { devices: this.#devices, lockDirectory: this.#lockDirectory };
+  }
+}
+
+/** One serving thread, seen from the main thread. */
+class WorkerHandle {
+  readonly shared = makeShared();
+  /** Settles when the thread has ended, however. */
+  readonly ended: Promise<void>;
+  readonly #worker: Worker;
+  readonly #log: (event: LogEvent) => void;
+  readonly #replies = new Map<number, (message: FromWorker) => void>();
+  #nextId = 1;
+  #wakeFd = -1;
+  #isEnded = false;
+  #end: () => void = () => {};
+  #start: { resolve: () => void; reject: (error: Error) => void } | null = null;
+  #drained: () => void = () => {};
+
+  constructor(log: (event: LogEvent) => void) {
+    this.#log = log;
+    this.ended = new Promise((resolve) => this.#end = resolve);
+    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(event.message);
+    };
+  }
+
+  /** Connections that the thread serves. */
+  get connections(): number {
+    return Atomics.load(this.shared, SHARED.CONNECTIONS);
+  }
+
+  /** Starts serving. */
+  start(configuration: ServeConfiguration, common: Common): Promise<void> {
+    const started = new Promise<void>((resolve, reject) => this.#start = { resolve, reject });
+    this.#send({ kind: "start", configuration, shared: this.shared, common });
+    return started;
+  }
+
+  /** Gives the thread a connection. Returns false if it cannot take one now. */
+  give(fd: number): boolean {
+    if (this.#isEnded || !putSocket(this.shared, fd)) return false;
+    Atomics.add(this.shared, SHARED.CONNECTIONS, 1);
+    this.#wake();
+    return true;
+  }
+
+  /** Asks for the counts; null if the thread does not answer. */
+  async statistics(): Promise<ThreadCounts | null> {
+    const message = await this.#ask((id) => ({ kind: "statistics", id }), STATISTICS_MS);
+    return message?.kind === "statistics" ? message.counts : null;
+  }
+
+  /** Hands a new configuration over. */
+  async reload(configuration: ServeConfiguration, common: Common): Promise<void> {
+    const make = (id: number): ToWorker => ({ kind: "reload", id, configuration, common });
+    const message = await this.#ask(make, RELOAD_MS);
+    if (message?.kind === "reloaded" && message.error !== undefined) {
+      throw new Error(message.error);
+    }
+  }
+
+  /** Lets requests under way end and closes all connections, then stops. */
+  async stop(graceMs: number): Promise<void> {
+    if (!this.#isEnded) {
+      const drained = new Promise<void>((resolve) => this.#drained = resolve);
+      if (graceMs > 0) {
+        this.#send({ kind: "drain" });
+        await within(Promise.race([drained, this.ended]), graceMs);
+      }
+      this.#send({ kind: "stop" });
+      await within(this.ended, STOP_MS);
+    }
+    this.#worker.terminate();
+  }
+
+  #send(message: ToWorker): void {
+    Atomics.add(this.shared, SHARED.MESSAGES, 1);
+    this.#worker.postMessage(message);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#wakeFd >= 0 && !this.#isEnded) eventfdWrite(this.#wakeFd, 1);
+  }
+
+  #ask(make: (id: number) => ToWorker, ms: number): Promise<FromWorker | null> {
+    if (this.#isEnded) return Promise.resolve(null);
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => settle(null), ms);
+      const settle = (message: FromWorker | null) => {
+        clearTimeout(timer);
+        this.#replies.delete(id);
+        resolve(message);
+      };
+      this.#replies.set(id, settle);
+      this.#send(make(id));
+    });
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.kind) {
+      case "ready":
+        this.#wakeFd = message.wakeFd;
+        this.#start?.resolve();
+        break;
+      case "failed":
+        this.#fail(message.message);
+        break;
+      case "log":
+        this.#log(message);
+        break;
+      case "drained":
+        this.#drained();
+        break;
+      case "ended":
+        this.#finish();
+        break;
+      default:
+        this.#replies.get(message.id)?.(message);
+    }
+  }
+
+  #fail(message: string): void {
+    const isStarting = this.#wakeFd < 0;
+    this.#start?.reject(new Error(message));
+    if (!isStarting) this.#log({ level: "error", message: `A serving thread ended: ${message}` });
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#isEnded = true;
+    this.#end();
+  }
+}
+
+/** Waits for a promise, but not longer than so many milliseconds. */
+async function within(promise: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
+}
+
+/** Keeps the main thread's loop one that leaves Deno's event loop running. */
+const ALWAYS: LoopUser = { needsEventLoop: true, hasPromises: false };
+
+/** The server at work. */
+class Running implements RunningServer {
+  readonly addresses: readonly string[];
+  readonly done: Promise<void>;
+  readonly #listeners: Listener[];
+  readonly #workers: readonly WorkerHandle[];
+  readonly #reactor: Reactor;
+  readonly #loop: Promise<void>;
+  readonly #common: Shared;
+  readonly #cleanUp: () => void;
+  readonly #log: (event: LogEvent) => void;
+  readonly #startedAt = performance.now();
+  #configuration: ServeConfiguration;
+  #accepted = 0;
+  #refused = 0;
+  #stopping: Promise<void> | null = null;
+  #finish: () => void = () => {};
+  #fail: (error: Error) => void = () => {};
+
+  constructor(
+    configuration: ServeConfiguration,
+    listeners: Listener[],
+    workers: readonly WorkerHandle[],
+    common: Shared,
+    cleanUp: () => void,
+    log: (event: LogEvent) => void,
+  ) {
+    this.#configuration = configuration;
+    this.#listeners = listeners;
+    this.#workers = workers;
+    this.#common = common;
+    this.#cleanUp = cleanUp;
+    this.#log = log;
+    this.addresses = listeners.map(({ address }) => address);
+    this.done = new Promise((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+    this.#reactor = new Reactor();
+    this.#reactor.use(ALWAYS);
+    for (const listener of listeners) {
+      if (listener.isConnection) this.#deal(listener.fd);
+      else this.#reactor.watch(listener.fd, EPOLLIN, () => this.#accept(listener));
+    }
+    this.#loop = this.#reactor.run();
+    for (const worker of workers) {
+      void worker.ended.then(() => {
+        if (this.#stopping !== null) return;
+        void this.stop(0);
+        this.#fail(new Error("Cannot go on: a serving thread ended"));
+      });
+    }
+  }
+
+  async statistics(): Promise<Statistics> {
+    const counts = await Promise.all(this.#workers.map((worker) => worker.statistics()));
+    return this.#sum(counts.filter((count) => count !== null));
+  }
+
+  async reload(configuration: ServeConfiguration): Promise<void> {
+    // The first thread tries it: what it refuses, the others need not be asked.
+    const common = this.#common.for(configuration);
+    for (const worker of this.#workers) await worker.reload(configuration, common);
+    this.#configuration = configuration;
+  }
+
+  stop(graceMs: number): Promise<void> {
+    return this.#stopping ??= this.#stop(graceMs);
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    for (const listener of this.#listeners) {
+      if (!listener.isConnection) this.#reactor.unwatch(listener.fd);
+      listener[Symbol.dispose]();
+    }
+    await Promise.all(this.#workers.map((worker) => worker.stop(graceMs)));
+    this.#reactor.stop();
+    await this.#loop;
+    this.#reactor[Symbol.dispose]();
+    this.#cleanUp();
+    this.#finish();
+  }
+
+  #accept(listener: Listener): void {
+    for (;;) {
+      const fd = acceptFrom(listener);
+      if (fd === -EAGAIN) return;
+      if (fd === -errno("EMFILE").code || fd === -errno("ENFILE").code) {
+        // Nothing to do but to wait until somebody hangs up.
+        this.#log({ level: "warn", message: "Cannot accept a connection: no descriptors left" });
+        this.#reactor.unwatch(listener.fd);
+        this.#reactor.after(PAUSE_MS, () => {
+          if (this.#stopping !== null) return;
+          this.#reactor.watch(listener.fd, EPOLLIN, () => this.#accept(listener));
+        });
+        return;
+      }
+      // Whatever else went wrong concerns that one connection, which is gone.
+      if (fd >= 0) this.#deal(fd);
+    }
+  }
+
+  /** Gives a connection to the thread with the fewest. */
+  #deal(fd: number): void {
+    let total = 0;
+    let least: WorkerHandle | undefined;
+    for (const worker of this.#workers) {
+      total += worker.connections;
+      if (least === undefined || worker.connections < least.connections) least = worker;
+    }
+    if (total >= this.#configuration.maxConnections || least?.give(fd) !== true) {
+      this.#refused++;
+      close(fd);
+      return;
+    }
+    this.#accepted++;
+  }
+
+  #sum(counts: readonly ThreadCounts[]): Statistics {
+    const add = (pick: (count: ThreadCounts) => number) =>
+      counts.reduce((sum, count) => sum + pick(count), 0);
+    const messages: Record<string, { count: number; errors: number }> = {};
+    for (let type = 0; type < 256; type++) {
+      const count = add(({ requests }) => requests[type] ?? 0);
+      if (count === 0) continue;
+      const errors = add(({ failures }) => failures[type] ?? 0);
+      const known = kindOf(type) ?? "unknown";
+      const entry = messages[known] ??= { count: 0, errors: 0 };
+      entry.count += count;
+      entry.errors += errors;
+    }
+    const errors: Record<string, number> = {};
+    for (const { errnos } of counts) {
+      for (const [code, count] of errnos) {
+        const symbol = errnoName(code) ?? String(code);
+        errors[symbol] = (errors[symbol] ?? 0) + count;
+      }
+    }
+    return {
+      uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
+      connections: this.#workers.reduce((sum, { connections }) => sum + connections, 0),
+      connectionsTotal: this.#accepted,
+      connectionsRefused: this.#refused,
+      fids: add(({ fids }) => fids),
+      inflight: add(({ inflight }) => inflight),
+      nodes: add(({ nodes }) => nodes),
+      files: add(({ files }) => files),
+      locks: add(({ locks }) => locks),
+      bytesIn: add(({ bytesIn }) => bytesIn),
+      bytesOut: add(({ bytesOut }) => bytesOut),
+      bytesRead: add(({ bytesRead }) => bytesRead),
+      bytesWritten: add(({ bytesWritten }) => bytesWritten),
+      malformed: add(({ malformed }) => malformed),
+      messages,
+      errors,
+    };
+  }
+}
+
+/**
+ * Starts a server.
+ *
+ * @returns The server, listening. Whoever started it stops it.
+ * @throws {Error} With one line, if it cannot listen or an export cannot be served.
+ */
+export async function startServer(
+  configuration: ServeConfiguration,
+  options: StartOptions,
+): Promise<RunningServer> {
+  requireLinux("serve");
+  const listeners: Listener[] = [];
+  const workers: WorkerHandle[] = [];
+  const lockDirectory = await Deno.makeTempDir({ prefix: "virtfs-locks-" });
+  const cleanUp = () => Deno.removeSync(lockDirectory, { recursive: true });
+  try {
+    for (const address of configuration.listen) listeners.push(await listen(address));
+    // What a client asks for is what a file gets; and a file that grows too large is an error of
+    // the client's request, not the end of the server.
+    umask(0);
+    ignoreSignal(SIGXFSZ);
+    const common = new Shared(lockDirectory);
+    for (let i = 0; i < configuration.workers; i++) workers.push(new WorkerHandle(options.log));
+    await Promise.all(
+      workers.map((worker) => worker.start(configuration, common.for(configuration))),
+    );
+    return new Running(configuration, listeners, workers, common, cleanUp, options.log);
+  } catch (error) {
+    await Promise.all(workers.map((worker) => worker.stop(0)));
+    for (const listener of listeners) listener[Symbol.dispose]();
+    cleanUp();
+    throw error;
+  }
+}

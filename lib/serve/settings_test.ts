@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { type ReadContext, SETTINGS, type Settings, ValueError } from "./settings.ts";
+
+const CONTEXT: ReadContext = {
+  messages: ["Tread", "Twrite"],
+  address: (text) => ({ kind: "unix", path: text }),
+};
+
+const good: [name: keyof Settings, value: unknown, expected: unknown][] = [
+  ["msize", "64k", 65_536],
+  ["msize", "1M", 1_048_576],
+  ["msize", "1MiB", 1_048_576],
+  ["msize", "4096", 4096],
+  ["msize", "16m", 16_777_216],
+  ["msize", 8192, 8192],
+  ["workers", "1", 1],
+  ["squashUid", "0", 0],
+  ["squashUid", "4294967294", 4_294_967_294],
+  ["socketMode", "660", 0o660],
+  ["socketMode", "0600", 0o600],
+  ["socketMode", 0o666, 0o666],
+  ["socketGroup", "kvm", "kvm"],
+  ["socketGroup", "104", 104],
+  ["disable", ["Tread,Twrite", "Tread"], ["Tread", "Twrite"]],
+  ["export", ["a=/b"], [{ name: "a", path: "/b" }]],
+  ["export", ["a=/b=c,ro"], [{ name: "a", path: "/b=c", readOnly: true }]],
+  ["export", ["a=b,security-model=none,squash-uid=1,squash-gid=2,multidevs=forbid"], [
+    {
+      name: "a",
+      path: "b",
+      securityModel: "none",
+      squashUid: 1,
+      squashGid: 2,
+      multidevs: "forbid",
+    },
+  ]],
+];
+for (const [name, value, expected] of good) {
+  Deno.test(`SETTINGS.${name} reads ${JSON.stringify(value)}`, () => {
+    assert.deepEqual(SETTINGS[name].read(value, CONTEXT), expected);
+  });
+}
+
+const wrong: [name: keyof Settings, value: unknown, message: RegExp][] = [
+  ["msize", "4095", /^takes 4096 to 16777216 bytes, such as 512k or 1M, not "4095"$/],
+  ["msize", "17M", /not "17M"$/],
+  ["msize", "1G", /not "1G"$/],
+  ["msize", "-1", /not "-1"$/],
+  ["msize", "", /not ""$/],
+  ["msize", "1e6", /not "1e6"$/],
+  ["workers", "0", /from 1 to 64, not "0"$/],
+  ["workers", "two", /not "two"$/],
+  ["squashUid", "alice", /takes a user number from 0 to 4294967294, not "alice"$/],
+  ["squashUid", "4294967295", /not "4294967295"$/],
+  ["socketMode", "888", /takes three octal digits/],
+  ["socketMode", "7777", /takes three octal digits/],
+  ["socketGroup", "a b", /takes a group name or number/],
+  ["disable", ["Rread"], /not "Rread"; did you mean "Tread"\?$/],
+  ["disable", [""], /not ""$/],
+  ["export", ["/srv"], /^takes NAME=PATH\[,OPTION…\], not "\/srv"$/],
+  ["export", ["=/srv"], /^needs a name that is not empty$/],
+  ["export", ["a="], /^takes NAME=PATH/],
+  [
+    "export",
+    ["a=/b,rw"],
+    /^takes the options ro, security-model, .*, not "rw"; did you mean "ro"\?$/,
+  ],
+  ["export", ["a=/b,read-only"], /did you mean "ro"\?$/],
+  ["export", ["a=/b, c"], /a path with a comma can stand in a configuration file/],
+  ["export", ["a=/b,squash-uid"], /^needs a value: squash-uid=…/],
+  ["export", ["a=/b,squash-uid=x"], /^squash-uid takes a user number/],
+  ["export", ["a\n=/b"], /^takes names without commas and control characters/],
+  ["metrics", "tcp://[::1]", /^takes tcp:\/\/HOST:PORT/],
+];
+for (const [name, value, message] of wrong) {
+  Deno.test(`SETTINGS.${name} refuses ${JSON.stringify(value)}`, () => {
+    assert.throws(() => SETTINGS[name].read(value, CONTEXT), (error) => {
+      assert(error instanceof ValueError);
+      assert.match(error.message, message);
+      return true;
+    });
+  });
+}
+
+Deno.test("SETTINGS names each option as its key, with dashes", () => {
+  for (const [key, setting] of Object.entries(SETTINGS)) {
+    assert.equal(setting.name, key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+  }
+});

@@ -1,0 +1,131 @@
+/**
+ * What `serve` is told and what it tells: plain data that goes between threads.
+ *
+ * @module
+ */
+import type { ListenAddress } from "../transport/mod.ts";
+
+export type { ListenAddress };
+
+/** A user and group that every client is turned into. */
+export interface Squash {
+  /** User number. */
+  readonly uid: number;
+  /** Group number. */
+  readonly gid: number;
+}
+
+/** How owners and permissions of a client map to those of the host. */
+export type SecurityModel = "none" | "passthrough";
+
+/** What to do with a second device (mount) inside an export. */
+export type Multidevs = "remap" | "forbid" | "warn";
+
+/** One folder to serve. */
+export interface ExportConfiguration {
+  /** What a client says as `aname`. The first export also answers to the empty name. */
+  readonly name: string;
+  /** Absolute path of the folder. */
+  readonly path: string;
+  /** Refuses every change with EROFS. */
+  readonly readOnly: boolean;
+  /** Security model. */
+  readonly securityModel: SecurityModel;
+  /** Turns all clients into one user. */
+  readonly squash?: Squash;
+  /** Treatment of further devices below the folder. */
+  readonly multidevs: Multidevs;
+}
+
+/** Everything that a running server does. */
+export interface ServeConfiguration {
+  /** Sockets to listen on, at least one. */
+  readonly listen: readonly ListenAddress[];
+  /** Folders to serve, at least one. */
+  readonly exports: readonly ExportConfiguration[];
+  /** Largest message in bytes, 4096 to 16777216. */
+  readonly msize: number;
+  /** Threads that serve. */
+  readonly workers: number;
+  /** Connections at once; more are closed at once. */
+  readonly maxConnections: number;
+  /** Fids of one connection; more answer EMFILE. */
+  readonly maxFids: number;
+  /** Requests of one connection that are being carried out at once; more wait in the socket. */
+  readonly maxInflight: number;
+  /** Milliseconds without a request after which a connection is closed; 0 never. */
+  readonly idleTimeoutMs: number;
+  /** T-messages that answer EOPNOTSUPP, such as `Trenameat`. */
+  readonly disable: readonly string[];
+}
+
+/** Counts of one kind of message. */
+export interface MessageStatistics {
+  /** Requests answered. */
+  readonly count: number;
+  /** Of them, answered with an error. */
+  readonly errors: number;
+}
+
+/** What a server has done so far and holds now. */
+export interface Statistics {
+  /** Seconds since the start. */
+  readonly uptimeSeconds: number;
+  /** Connections now. */
+  readonly connections: number;
+  /** Connections ever. */
+  readonly connectionsTotal: number;
+  /** Connections refused: limit reached. */
+  readonly connectionsRefused: number;
+  /** Fids now. */
+  readonly fids: number;
+  /** Requests being carried out now. */
+  readonly inflight: number;
+  /** Nodes, open files and locks of all trees now. */
+  readonly nodes: number;
+  /** Open files now. */
+  readonly files: number;
+  /** Locks held now. */
+  readonly locks: number;
+  /** Bytes of T-messages received. */
+  readonly bytesIn: number;
+  /** Bytes of R-messages sent. */
+  readonly bytesOut: number;
+  /** Bytes of files read. */
+  readonly bytesRead: number;
+  /** Bytes of files written. */
+  readonly bytesWritten: number;
+  /** Messages that could not be decoded. */
+  readonly malformed: number;
+  /** Counts by T-message. */
+  readonly messages: Readonly<Record<string, MessageStatistics>>;
+  /** Errors answered, by symbol, such as `ENOENT`. */
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+/** Something worth telling the person who runs the server. */
+export interface LogEvent {
+  /** How grave it is. */
+  readonly level: "error" | "warn" | "info" | "debug";
+  /** One line without a period. */
+  readonly message: string;
+  /** Details, for JSON logs. */
+  readonly fields?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A server at work. */
+export interface RunningServer {
+  /** Where it listens, as addresses to dial: `tcp://127.0.0.1:5640`. */
+  readonly addresses: readonly string[];
+  /** Settles when the server has ended, by `stop` or because it could not go on. */
+  readonly done: Promise<void>;
+  /** Reads the counters. */
+  statistics(): Promise<Statistics>;
+  /** Takes new exports and limits for connections and attaches to come; sockets stay as they are. */
+  reload(configuration: ServeConfiguration): Promise<void>;
+  /**
+   * Stops accepting, lets requests in flight end for at most `graceMs`, closes every connection,
+   * removes socket files.
+   */
+  stop(graceMs: number): Promise<void>;
+}

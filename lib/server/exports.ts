@@ -1,0 +1,27 @@
+import type { Tree } from "../fs/mod.ts";
+
+/** A tree under a name that clients ask for. */
+export interface Export {
+  /** What a client says as `aname`. */
+  readonly name: string;
+  /** The files. */
+  readonly tree: Tree;
+  /** Refuses every change with EROFS. */
+  readonly readOnly: boolean;
+}
+
+/** What bounds a session. */
+export interface Limits {
+  /** Largest message that Tversion may agree on, in bytes. */
+  readonly msize: number;
+  /** Fids of one session; one more answers EMFILE. */
+  readonly maxFids: number;
+  /** Requests of one session that are under way or wait their turn; more wait in the transport. */
+  readonly maxInflight: number;
+}
+
+/** Limits that suit a handful of guests. */
+export const DEFAULT_LIMITS: Limits = { msize: 1_048_600, maxFids: 65_536, maxInflight: 256 };
+
+/** Smallest msize that Tversion agrees on, in bytes: Linux refuses less as well. */
+export const MIN_MSIZE = 4096;

@@ -1,0 +1,21 @@
+/**
+ * How frames travel between a client and a server.
+ *
+ * @module
+ */
+export { Buffer, BufferPool } from "./buffers.ts";
+export type { Channel } from "./channel.ts";
+export { dial, type DialAddress, type DialOptions, parseDialAddress } from "./dial.ts";
+export type { Accept, Connection, Exchange, Peer, Receiver } from "./exchange.ts";
+export {
+  acceptFrom,
+  formatSocketAddress,
+  listen,
+  type ListenAddress,
+  type Listener,
+  peerOf,
+  prepare,
+} from "./listen.ts";
+export { connectInMemory, type MemoryOptions } from "./memory.ts";
+export { type LoopUser, Reactor } from "./reactor.ts";
+export { type StreamOptions, StreamTransport } from "./stream.ts";

@@ -1,0 +1,382 @@
+/**
+ * Golden conversations: reads `test/scripts/*.9p`, holds them with a server, tells where one differs.
+ *
+ * The language and the files that every tree has are described in `test/scripts/README.md`.
+ *
+ * @module
+ */
+import {
+  decodeDirents,
+  decodeStats,
+  type Dialect,
+  DIALECTS,
+  encode,
+  formatMessage,
+  type Message,
+  parseMessage,
+  tryDecode,
+  Wire,
+} from "../lib/p9/mod.ts";
+import type { Channel } from "../lib/transport/mod.ts";
+import { expandBytes, matches, substitute, type Variables } from "./script_match.ts";
+
+/** How long an answer may take before it counts as missing. */
+const PATIENCE_MS = 5000;
+/** Tags of what the runner sends by itself; scripts use others. */
+const PROBE_TAG = 0xfff0;
+const FREE_TAG = 0xfff1;
+
+/** What a `serve` line asks for. */
+export interface Serve {
+  /** Which trees the script is for. */
+  readonly tree: "memory" | "host" | "any";
+  /** Words after it, such as `read-only`; those with `=` have a value. */
+  readonly options: ReadonlyMap<string, string>;
+}
+
+/** A server that a script talks to. */
+export interface Target extends AsyncDisposable {
+  /** Opens a connection. */
+  connect(): Channel | Promise<Channel>;
+  /** Keeps back an operation of the tree. */
+  hold(operation: string): void;
+  /** Lets go on what was kept back. Called when at least one waits. */
+  release(operation: string): void;
+  /** Number of operations kept back now. */
+  waiting(operation: string): number;
+  /** What is alive now: all zero when nobody is connected. */
+  usage(): Readonly<Record<string, number>>;
+}
+
+/** A script of a file. */
+export interface Script {
+  /** Name of the file, for messages. */
+  readonly name: string;
+  /** What it is held with. */
+  readonly serve: Serve;
+  /** Lines apart from comments, with their numbers. */
+  readonly lines: readonly Line[];
+  /** Whether it keeps operations back, which only a server of this process can. */
+  readonly holds: boolean;
+}
+
+interface Line {
+  readonly number: number;
+  readonly text: string;
+}
+
+/** A conversation went another way than the script says. */
+export class ScriptError extends Error {
+  /** The class, also where a realm or a minifier hides it. */
+  override readonly name: string = "ScriptError";
+
+  /** See `where`, as `FILE:LINE`. */
+  constructor(where: string, have: string, want: string) {
+    super(`${where}\n  have ${have}\n  want ${want}`);
+  }
+}
+
+/**
+ * Parses a script.
+ *
+ * @throws {SyntaxError} If it does not begin with `serve` or end with `end`.
+ */
+export function parseScript(name: string, text: string): Script {
+  const lines = text.split("\n").map((text, i) => ({ number: i + 1, text: text.trim() }))
+    .filter(({ text }) => text !== "" && !text.startsWith("#"));
+  const [verb, tree, ...words] = lines[0]?.text.split(/\s+/) ?? [];
+  if (verb !== "serve" || (tree !== "memory" && tree !== "host" && tree !== "any")) {
+    throw new SyntaxError(`Cannot run ${name}: the first line is not serve memory, host or any`);
+  }
+  if (lines.at(-1)?.text !== "end") throw new SyntaxError(`Cannot run ${name}: no end at the end`);
+  const options = new Map(words.map((word) => {
+    const [key = "", value = ""] = word.split("=", 2);
+    return [key, value];
+  }));
+  const holds = lines.some(({ text }) => text.startsWith("hold "));
+  return { name, serve: { tree, options }, lines: lines.slice(1), holds };
+}
+
+/** One connection of a script. */
+class Conversation {
+  dialect: Dialect = "9P2000.L";
+  isOpen = true;
+  hasVersion = false;
+  readonly #channel: Channel;
+  readonly #frames: AsyncIterator<Uint8Array>;
+  #next: Promise<IteratorResult<Uint8Array>> | undefined;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+    this.#frames = channel.frames[Symbol.asyncIterator]();
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    await this.#channel.send(bytes);
+  }
+
+  /** The next frame, null at the end of the connection, undefined if nothing comes. */
+  async receive(): Promise<Uint8Array | null | undefined> {
+    this.#next ??= this.#frames.next();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
+    });
+    const result = await Promise.race([this.#next, late]);
+    clearTimeout(timer);
+    if (result === undefined) return undefined;
+    this.#next = undefined;
+    return result.done === true ? null : result.value;
+  }
+
+  /** The next message; text where there is none. */
+  async message(): Promise<Message | string> {
+    const frame = await this.receive();
+    if (frame === undefined) return `nothing for ${PATIENCE_MS / 1000} s`;
+    if (frame === null) {
+      this.isOpen = false;
+      return "the end of the connection";
+    }
+    const message = tryDecode(new Wire(frame), 0, frame.length, this.dialect);
+    if (message === null) return `raw ${frame.toHex()}`;
+    if (message.kind === "Rversion") {
+      const dialect = DIALECTS.find((dialect) => dialect === message.version);
+      this.hasVersion = dialect !== undefined;
+      if (dialect !== undefined) this.dialect = dialect;
+    }
+    return message;
+  }
+
+  /** Closes and waits for the end. */
+  async close(): Promise<void> {
+    this.isOpen = false;
+    this.#channel.close();
+    while (await this.receive() instanceof Uint8Array);
+  }
+}
+
+function show(message: Message | string): string {
+  return typeof message === "string" ? message : formatMessage(message);
+}
+
+/** Holds one script. */
+class Run {
+  readonly #script: Script;
+  readonly #target: Target;
+  readonly #variables: Variables = new Map();
+  readonly #conversations = new Map<string, Conversation>();
+  #name = "a";
+  #at = 0;
+
+  constructor(script: Script, target: Target) {
+    this.#script = script;
+    this.#target = target;
+  }
+
+  async run(): Promise<void> {
+    try {
+      for (let line = this.#take(); line !== undefined; line = this.#take()) {
+        try {
+          await this.#line(line);
+        } catch (error) {
+          if (error instanceof ScriptError) throw error;
+          throw new Error(`${this.#where(line)} ${line.text}`, { cause: error });
+        }
+      }
+    } finally {
+      for (const conversation of this.#conversations.values()) {
+        if (conversation.isOpen) await conversation.close();
+      }
+    }
+  }
+
+  #take(): Line | undefined {
+    return this.#script.lines[this.#at++];
+  }
+
+  #where(line: Line): string {
+    return `${this.#script.name}:${line.number}`;
+  }
+
+  async #conversation(): Promise<Conversation> {
+    let conversation = this.#conversations.get(this.#name);
+    if (conversation === undefined) {
+      conversation = new Conversation(await this.#target.connect());
+      this.#conversations.set(this.#name, conversation);
+    }
+    return conversation;
+  }
+
+  async #line(line: Line): Promise<void> {
+    const [word = "", argument = ""] = /^(\S+)\s*(.*)$/s.exec(line.text)?.slice(1) ?? [];
+    if (/^T[a-z]+$/.test(word)) return await this.#send(line);
+    if (/^R[a-z]+$/.test(word)) return await this.#expect(line);
+    switch (word) {
+      case "any":
+        return await this.#expectAny(line);
+      case "raw":
+        return await this.#raw(argument);
+      case "list":
+        return await this.#list(line, argument);
+      case "conn":
+        this.#name = argument;
+        return;
+      case "hold":
+        return this.#target.hold(argument);
+      case "release":
+        return await this.#release(line, argument);
+      case "close":
+        return await this.#closed(line);
+      case "end":
+        return await this.#end(line);
+      default:
+        throw new SyntaxError(`Cannot understand "${word}"`);
+    }
+  }
+
+  async #send(line: Line): Promise<void> {
+    const conversation = await this.#conversation();
+    const message = parseMessage(expandBytes(substitute(line.text, this.#variables)));
+    if (message.kind === "Tversion") {
+      // An error in answer has the form of the dialect that was asked for.
+      conversation.dialect = DIALECTS.find((dialect) => dialect === message.version) ?? "9P2000.L";
+      conversation.hasVersion = false;
+    }
+    await conversation.send(encode(message, conversation.dialect));
+  }
+
+  async #raw(hex: string): Promise<void> {
+    const text = expandBytes(hex.replaceAll(/\s/g, ""));
+    await (await this.#conversation()).send(Uint8Array.fromHex(text.replace(/^0x/, "")));
+  }
+
+  async #expect(line: Line): Promise<void> {
+    const message = await (await this.#conversation()).message();
+    if (typeof message !== "string" && matches(line.text, message, this.#variables)) return;
+    throw new ScriptError(this.#where(line), show(message), line.text);
+  }
+
+  async #expectAny(first: Line): Promise<void> {
+    const wanted: Line[] = [];
+    for (let line = this.#take(); line?.text !== "}"; line = this.#take()) {
+      if (line === undefined) throw new SyntaxError("Cannot find the } of any {");
+      wanted.push(line);
+    }
+    const conversation = await this.#conversation();
+    while (wanted.length > 0) {
+      const message = await conversation.message();
+      const found = typeof message === "string"
+        ? -1
+        : wanted.findIndex(({ text }) => matches(text, message, this.#variables));
+      if (found < 0) {
+        const all = wanted.map(({ text }) => text).join("\n    or ");
+        throw new ScriptError(this.#where(first), show(message), all);
+      }
+      wanted.splice(found, 1);
+    }
+  }
+
+  async #release(line: Line, operation: string): Promise<void> {
+    const until = performance.now() + PATIENCE_MS;
+    while (this.#target.waiting(operation) === 0) {
+      if (performance.now() > until) {
+        throw new ScriptError(this.#where(line), `no ${operation} in flight`, line.text);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    this.#target.release(operation);
+  }
+
+  async #closed(line: Line): Promise<void> {
+    const message = await (await this.#conversation()).message();
+    if (message !== "the end of the connection") {
+      throw new ScriptError(this.#where(line), show(message), "the end of the connection");
+    }
+  }
+
+  /** Reads an open folder with `count` bytes at a time, then again from every offset on. */
+  async #list(line: Line, argument: string): Promise<void> {
+    const options = /^fid=(\d+) count=(\d+) names=(\[.*\])$/s.exec(argument);
+    if (options === null) throw new SyntaxError("Cannot list: want fid=N count=N names=[...]");
+    const [fid, count] = [Number(options[1]), Number(options[2])];
+    const want: string[] = JSON.parse(substitute(options[3] ?? "", this.#variables));
+    const conversation = await this.#conversation();
+    const isLinux = conversation.dialect === "9P2000.L";
+    const fail = (have: string): ScriptError => new ScriptError(this.#where(line), have, line.text);
+
+    /** Names and the offsets that follow them, of one read. */
+    const read = async (offset: bigint): Promise<[name: string, next: bigint][]> => {
+      const kind = isLinux ? "Treaddir" : "Tread";
+      await conversation.send(
+        encode({ kind, tag: PROBE_TAG, fid, offset, count }, conversation.dialect),
+      );
+      const reply = await conversation.message();
+      if (typeof reply === "string") throw fail(reply);
+      if (reply.kind !== "Rreaddir" && reply.kind !== "Rread") throw fail(show(reply));
+      const { data } = reply;
+      if (data.length > count) throw fail(`${data.length} bytes of ${count} asked for`);
+      const { entries, rest } = isLinux
+        ? decodeDirents(data)
+        : decodeStats(data, conversation.dialect);
+      if (rest.length > 0) throw fail(`${rest.length} bytes of a cut entry: ${show(reply)}`);
+      const end = offset + BigInt(data.length);
+      return entries.map((entry) => [entry.name, "offset" in entry ? entry.offset : end]);
+    };
+
+    const all: [name: string, next: bigint][] = [];
+    for (let offset = 0n, i = 0; i < 10000; i++) {
+      const part = await read(offset);
+      const last = part.at(-1);
+      if (last === undefined) break;
+      all.push(...part);
+      offset = last[1];
+    }
+    const have = all.map(([name]) => name).sort();
+    if (JSON.stringify(have) !== JSON.stringify(want.sort())) throw fail(JSON.stringify(have));
+    if (!isLinux) return;
+    for (const [i, [name, offset]] of all.entries()) {
+      if (offset === 0n) throw fail(`"${name}" with offset 0, which means the beginning`);
+      const [next] = await read(offset);
+      if (next?.[0] !== all[i + 1]?.[0]) {
+        throw fail(`after "${name}" comes ${JSON.stringify(next?.[0])}`);
+      }
+    }
+  }
+
+  /** No answer is left, the server still answers, and all that was in use is given back. */
+  async #end(line: Line): Promise<void> {
+    for (const conversation of this.#conversations.values()) {
+      if (!conversation.isOpen) continue;
+      if (conversation.hasVersion) {
+        const { dialect } = conversation;
+        await conversation.send(
+          encode({ kind: "Tflush", tag: PROBE_TAG, oldtag: FREE_TAG }, dialect),
+        );
+        const message = await conversation.message();
+        const want = `Rflush tag=${PROBE_TAG}`;
+        if (show(message) !== want) throw new ScriptError(this.#where(line), show(message), want);
+      }
+      await conversation.close();
+    }
+    const until = performance.now() + PATIENCE_MS;
+    while (true) {
+      const left = Object.entries(this.#target.usage()).filter(([, count]) => count !== 0);
+      if (left.length === 0) return;
+      if (performance.now() > until) {
+        const have = left.map(([what, count]) => `${count} ${what}`).join(", ");
+        throw new ScriptError(this.#where(line), have, "nothing in use");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
+/**
+ * Holds a script with a server.
+ *
+ * @throws {ScriptError} If the server answers otherwise; the message says where, what came and what
+ * should have come.
+ */
+export async function runScript(script: Script, target: Target): Promise<void> {
+  await new Run(script, target).run();
+}
