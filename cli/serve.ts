@@ -138,14 +138,14 @@ class Served {
     readonly reread: (() => Promise<Settings>) | undefined;
     readonly tell: (addresses: readonly string[], metrics: string | undefined) => void;
   }): Promise<number> {
-    const { onSignal } = this.#host;
+    const host = this.#host;
     const listeners = [
-      onSignal("SIGINT", () => this.#interrupt("SIGINT")),
-      onSignal("SIGTERM", () => this.#interrupt("SIGTERM")),
-      onSignal("SIGHUP", () => {
+      host.onSignal("SIGINT", () => this.#interrupt("SIGINT")),
+      host.onSignal("SIGTERM", () => this.#interrupt("SIGTERM")),
+      host.onSignal("SIGHUP", () => {
         this.#reloading = this.#reloading.then(() => this.#reload(hooks.reread));
       }),
-      onSignal("SIGUSR1", () => void this.#tellStatistics()),
+      host.onSignal("SIGUSR1", () => void this.#tellStatistics()),
     ];
     let metrics: MetricsServer | undefined;
     try {

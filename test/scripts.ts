@@ -214,6 +214,8 @@ class Run {
     switch (word) {
       case "any":
         return await this.#expectAny(line);
+      case "repeat":
+        return await this.#repeat(argument);
       case "raw":
         return await this.#raw(argument);
       case "list":
@@ -254,6 +256,19 @@ class Run {
     const message = await (await this.#conversation()).message();
     if (typeof message !== "string" && matches(line.text, message, this.#variables)) return;
     throw new ScriptError(this.#where(line), show(message), line.text);
+  }
+
+  async #repeat(argument: string): Promise<void> {
+    const times = Number(/^(\d+) \{$/.exec(argument)?.[1]);
+    if (!(times > 0)) throw new SyntaxError("Cannot repeat: want repeat N {");
+    const from = this.#at;
+    for (let i = 0; i < times; i++) {
+      this.#at = from;
+      for (let line = this.#take(); line?.text !== "}"; line = this.#take()) {
+        if (line === undefined) throw new SyntaxError("Cannot find the } of repeat {");
+        await this.#line(line);
+      }
+    }
   }
 
   async #expectAny(first: Line): Promise<void> {

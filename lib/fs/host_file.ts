@@ -131,7 +131,10 @@ export class HostFile extends HostOpened {
     const length = from.length;
     let done = 0;
     while (done < length) {
-      const room = from.copyTo(bounce.bytes.subarray(0, Math.min(bounce.size, length - done)), done);
+      const room = from.copyTo(
+        bounce.bytes.subarray(0, Math.min(bounce.size, length - done)),
+        done,
+      );
       const put = pwrite(this.fd, bounce.address, room, offset + BigInt(done));
       if (put < 0 && done === 0) failed(put);
       if (put <= 0) break;

@@ -14,6 +14,8 @@ import {
   attributeNames,
   close,
   EEXIST,
+  EMFILE,
+  ENFILE,
   ENOENT,
   EPERM,
   fstatfs,
@@ -36,8 +38,6 @@ import {
   setxattrat,
   statx,
   STATX_BTIME,
-  STATX_INO,
-  STATX_TYPE,
   truncateFd,
   unlinkat,
   UTIME_NOW,
@@ -88,6 +88,7 @@ import type {
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC | O_NOATIME;
 /** Never wait, never take a terminal, never leak into another program. */
 const SAFE_FLAGS = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+const HANDLE_FLAGS = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 /** A file that comes and goes while it is to be created: tried so often, then left to the client. */
 const CREATE_ATTEMPTS = 8;
@@ -117,6 +118,8 @@ export class HostNode implements Node, Place {
   /** Open files by session, while there are any. */
   #opened: Map<object, number> | null = null;
   #openCount = 0;
+  /** Nodes recorded below this one whose descriptors are open. */
+  #openChildren = 0;
   /** Set at every use, taken away by the search for handles to close. */
   #wasUsed = true;
 
@@ -139,7 +142,8 @@ export class HostNode implements Node, Place {
     this.#shared = shared;
     this.#fd = fd;
     shared.handles++;
-    this.#parent = parent === null ? null : parent.hold();
+    this.#parent = parent;
+    if (parent !== null) parent.hold().#openChildren++;
     this.#name = name;
     this.#hostType = found.mode & S_IFMT;
     this.#type = type;
@@ -224,7 +228,7 @@ export class HostNode implements Node, Place {
   walk(name: string, _by: Identity): HostNode {
     const shared = this.#shared;
     shared.checkShown(name);
-    const fd = shared.openHandle(this.handle(), name);
+    const fd = this.#openEntry(name);
     if (fd < 0) failed(fd);
     return this.#found(fd, name);
   }
@@ -314,19 +318,14 @@ export class HostNode implements Node, Place {
       shared.checkWritable();
     }
     if (type === S_IFDIR) {
-      const fd = reopen(this.handle(), HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME);
-      const again = fd === -EPERM && (flags & O_NOATIME) !== 0
-        ? reopen(this.handle(), HOST_O_DIRECTORY | SAFE_FLAGS)
-        : fd;
-      return new HostFolder(shared, this.hold(), this.#checkOpened(again), by.session);
+      const fd = this.#reopen(HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME);
+      return new HostFolder(shared, this.hold(), fd, by.session);
     }
     if ((flags & O_DIRECTORY) !== 0) throw errno("ENOTDIR");
     // The host's type decides: opening a device or FIFO may have effects that nobody asked for.
     if (type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("ENXIO");
-    const wanted = flags & OPEN_FLAGS | SAFE_FLAGS;
-    let fd = reopen(this.handle(), wanted);
-    if (fd === -EPERM && (flags & O_NOATIME) !== 0) fd = reopen(this.handle(), wanted & ~O_NOATIME);
-    return new HostFile(shared, this.hold(), this.#checkOpened(fd), flags, by.session);
+    const fd = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS);
+    return new HostFile(shared, this.hold(), fd, flags, by.session);
   }
 
   /** Makes a file and opens it, or opens the one that is there. */
@@ -390,8 +389,14 @@ export class HostNode implements Node, Place {
 
   /** Gives a file one more name. */
   link(name: string, target: Node, _by: Identity): void {
-    this.#start(name);
-    ok(linkFd(own(target).handle(), this.handle(), name));
+    const shared = this.#start(name);
+    const source = own(target);
+    shared.isPinned = true;
+    try {
+      ok(linkFd(source.handle(), this.handle(), name));
+    } finally {
+      shared.isPinned = false;
+    }
   }
 
   /** Removes a name. */
@@ -404,14 +409,19 @@ export class HostNode implements Node, Place {
   /** Moves an entry. */
   rename(name: string, to: Node, newName: string, _by: Identity): void {
     const target = own(to);
-    this.#start(name);
+    const shared = this.#start(name);
     target.#start(newName);
-    this.#secure(name);
-    target.#secure(newName);
-    ok(renameat(this.handle(), name, target.handle(), newName));
-    // Whoever holds the file finds it in its new place.
-    if (this.#shared.nodes.size + this.#shared.foreign.size === 1) return;
-    target.#lookup(newName)?.#place(target, newName);
+    shared.isPinned = true;
+    try {
+      this.#secure(name);
+      target.#secure(newName);
+      ok(renameat(this.handle(), name, target.handle(), newName));
+      // Whoever holds the file finds it in its new place.
+      const moved = target.#lookup(newName);
+      if (moved !== undefined) moved.#place(target, newName);
+    } finally {
+      shared.isPinned = false;
+    }
   }
 
   /** Moves this node. */
@@ -535,13 +545,17 @@ export class HostNode implements Node, Place {
 
   /** Closes the descriptor if it can be had again and was not used since the last search. Returns whether. */
   reclaim(): boolean {
-    // What is open may have no name any more; what is locked is in use.
-    const isNeeded = this.#parent === null || this.#openCount > 0 || this.lockCount > 0;
-    if (this.#fd < 0 || isNeeded) return false;
+    if (this.#fd < 0 || this.#parent === null) return false;
     if (this.#wasUsed) {
       this.#wasUsed = false;
       return false;
     }
+    // Below an open node all are open up to the root, so that no recovery needs many steps at once.
+    if (this.#openCount > 0 || this.#openChildren > 0 || this.lockCount > 0) return false;
+    // A file without its name could not be had again.
+    const { statx: found } = this.#shared;
+    const result = statx(this.#parent.#fd, this.#name, LOOK, STATX_MASK, found);
+    if (result < 0 || !this.#isFound()) return false;
     this.#closeHandle();
     this.#shared.reclaimed++;
     return true;
@@ -550,6 +564,16 @@ export class HostNode implements Node, Place {
   /** `qid.path` of an entry of this folder that is on the same device. */
   pathOfEntry(inode: bigint): bigint {
     return this.#shared.pathOf(this.#major, this.#minor, inode);
+  }
+
+  /** Opens an entry as a handle: no permission is needed, nothing happens to it, no link is followed. */
+  #openEntry(name: string): number {
+    const shared = this.#shared;
+    shared.makeRoom();
+    const fd = openat(this.handle(), name, HANDLE_FLAGS, 0);
+    if (fd !== -EMFILE && fd !== -ENFILE) return fd;
+    shared.reclaim();
+    return openat(this.handle(), name, HANDLE_FLAGS, 0);
   }
 
   /** The node of a descriptor that was just opened in this folder, which it takes over. */
@@ -612,7 +636,7 @@ export class HostNode implements Node, Place {
 
   /** As walk(); null if there is no such entry. */
   #tryWalk(name: string): HostNode | null {
-    const fd = this.#shared.openHandle(this.handle(), name);
+    const fd = this.#openEntry(name);
     if (fd === -ENOENT) return null;
     return this.#found(ok(fd), name);
   }
@@ -639,11 +663,16 @@ export class HostNode implements Node, Place {
     if (this.#parent === null) return; // the root stays the root
     this.#name = name;
     if (this.#parent === parent) return;
-    // A folder that the host moved may be recorded below this one: then the record is old.
+    // The host may have moved a folder, so that the new parent is recorded below this node. What
+    // lies between must not become a circle: its record is the old one and is cut at the root.
+    let below: HostNode | null = null;
     for (let at: HostNode | null = parent; at !== null; at = at.#parent) {
-      if (at !== this) continue;
-      this.#moveUnder(parent.#root(), this.#name);
-      return;
+      if (at === this) {
+        if (below === null) return;
+        below.#moveUnder(this.#root(), below.#name);
+        break;
+      }
+      below = at;
     }
     this.#moveUnder(parent, name);
   }
@@ -652,6 +681,10 @@ export class HostNode implements Node, Place {
     const old = this.#parent;
     this.#parent = parent.hold();
     this.#name = name;
+    if (this.#fd >= 0) {
+      parent.#openChildren++;
+      if (old !== null) old.#openChildren--;
+    }
     old?.release();
   }
 
@@ -665,28 +698,30 @@ export class HostNode implements Node, Place {
   #named(): HostNode {
     const parent = this.#parent;
     if (parent === null) throw errno("EBUSY");
-    const { statx: found } = this.#shared;
-    ok(statx(parent.handle(), this.#name, LOOK, STATX_TYPE | STATX_INO, found));
-    const isSame = found.ino === this.#inode && found.devMajor === this.#major &&
-      found.devMinor === this.#minor && (found.mode & S_IFMT) === this.#hostType;
-    if (!isSame) throw errno("ENOENT");
+    ok(statx(parent.handle(), this.#name, LOOK, STATX_MASK, this.#shared.statx));
+    if (!this.#isFound()) throw errno("ENOENT");
     return parent;
+  }
+
+  /** True if what statx saw last is this very file. */
+  #isFound(): boolean {
+    const { statx: found } = this.#shared;
+    return found.ino === this.#inode && found.devMinor === this.#minor &&
+      found.devMajor === this.#major && found.mntId === this.#mount &&
+      (found.mode & S_IFMT) === this.#hostType &&
+      ((found.mask & STATX_BTIME) === 0 ||
+        found.btimeNsec === this.#birthNsec && found.btimeSec === this.#birthSec);
   }
 
   /** Opens the handle again, of the same file or none. */
   #recover(): number {
     const parent = this.#parent;
     if (parent === null) throw errno("ESTALE");
-    const fd = this.#shared.openHandle(parent.handle(), this.#name);
+    this.#shared.makeRoom();
+    const fd = parent.#openEntry(this.#name);
     if (fd < 0) throw errno(fd === -ENOENT ? "ESTALE" : -fd);
-    const { statx: found } = this.#shared;
-    const result = statx(fd, null, LOOK, STATX_MASK, found);
-    const isSame = result >= 0 && found.ino === this.#inode && found.devMajor === this.#major &&
-      found.devMinor === this.#minor && found.mntId === this.#mount &&
-      (found.mode & S_IFMT) === this.#hostType &&
-      ((found.mask & STATX_BTIME) === 0 ||
-        found.btimeNsec === this.#birthNsec && found.btimeSec === this.#birthSec);
-    if (!isSame) {
+    const result = statx(fd, null, LOOK, STATX_MASK, this.#shared.statx);
+    if (result < 0 || !this.#isFound()) {
       close(fd);
       throw errno("ESTALE");
     }
@@ -699,6 +734,7 @@ export class HostNode implements Node, Place {
     this.#wasUsed = true;
     this.#shared.handles++;
     this.#shared.reclaimed--;
+    if (this.#parent !== null) this.#parent.#openChildren++;
   }
 
   #closeHandle(): void {
@@ -706,6 +742,7 @@ export class HostNode implements Node, Place {
     close(this.#fd);
     this.#fd = -1;
     this.#shared.handles--;
+    if (this.#parent !== null) this.#parent.#openChildren--;
   }
 
   /** Ends the node; returns the parent, whose reference the caller gives back. */
@@ -722,11 +759,16 @@ export class HostNode implements Node, Place {
     return parent;
   }
 
-  /** Gives back the reference that was taken for an open file if opening failed. */
-  #checkOpened(fd: number): number {
-    if (fd >= 0) return fd;
-    this.release();
-    return failed(fd);
+  /** A descriptor with access to the file itself. */
+  #reopen(flags: number): number {
+    let fd = reopen(this.handle(), flags);
+    if (fd === -EMFILE || fd === -ENFILE) {
+      this.#shared.reclaim();
+      fd = reopen(this.handle(), flags);
+    }
+    // Only the owner may leave the time of last read alone.
+    if (fd === -EPERM && (flags & O_NOATIME) !== 0) fd = reopen(this.handle(), flags & ~O_NOATIME);
+    return fd < 0 ? failed(fd) : fd;
   }
 
   #noteLocks(): void {
@@ -771,7 +813,7 @@ export class HostNode implements Node, Place {
   #adopt(name: string, mode: number, gid: number, rdev: bigint, by: Identity): Qid {
     const shared = this.#shared;
     const { statx: found, credentials } = shared;
-    const fd = ok(shared.openHandle(this.handle(), name));
+    const fd = ok(this.#openEntry(name));
     try {
       ok(statx(fd, null, LOOK, STATX_MASK, found));
       const isFolder = (found.mode & S_IFMT) === S_IFDIR;

@@ -9,13 +9,7 @@ import type { Segments } from "../p9/mod.ts";
 import type { HostNode } from "./host_node.ts";
 import type { HostShared } from "./host_shared.ts";
 import { ok } from "./host_shared.ts";
-import type {
-  DirectorySink,
-  LockConflict,
-  LockOwner,
-  LockRange,
-  OpenFile,
-} from "./tree.ts";
+import type { DirectorySink, LockConflict, LockOwner, LockRange, OpenFile } from "./tree.ts";
 
 /** A descriptor of a node, owned until it is closed. */
 export abstract class HostOpened implements OpenFile {

@@ -4,15 +4,9 @@
  * @module
  */
 import {
-  EMFILE,
-  ENFILE,
   FoundLock,
   IoVectors,
   MappedMemory,
-  O_CLOEXEC,
-  O_NOFOLLOW,
-  O_PATH,
-  openat,
   Statfs,
   Statx,
   STATX_BASIC_STATS,
@@ -107,6 +101,8 @@ export class HostShared {
   handles = 0;
   /** Nodes whose handle was closed to save descriptors. */
   reclaimed = 0;
+  /** True while an operation works with more than one handle, of which none may be closed. */
+  isPinned = false;
   /** Device of the root. */
   rootMajor = 0;
   /** Its minor number. */
@@ -153,14 +149,12 @@ export class HostShared {
     if (this.credentials.hidesNames && this.credentials.hides(name)) throw errno("EINVAL");
   }
 
-  /** Opens an entry of a folder as a handle: no permission, no side effect, no link followed. */
-  openHandle(folder: number, name: string): number {
+  /**
+   * Makes sure that one more handle may be opened. Called before an operation takes any handle,
+   * since it may close all but those of nodes that are open, locked or above such.
+   */
+  makeRoom(): void {
     if (this.handles >= this.#maxHandles) this.reclaim();
-    const flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-    const fd = openat(folder, name, flags, 0);
-    if (fd !== -EMFILE && fd !== -ENFILE) return fd;
-    this.reclaim();
-    return openat(folder, name, flags, 0);
   }
 
   /** True if what statx saw last is on the device and mount of the root. */
@@ -208,8 +202,13 @@ export class HostShared {
 
   /** Closes handles of nodes that nobody used for a while; they are opened again when needed. */
   reclaim(): void {
+    if (this.isPinned) return;
     let closed = 0;
-    for (let effort = RECLAIM_BATCH * RECLAIM_EFFORT; effort > 0 && closed < RECLAIM_BATCH; effort--) {
+    for (
+      let effort = RECLAIM_BATCH * RECLAIM_EFFORT;
+      effort > 0 && closed < RECLAIM_BATCH;
+      effort--
+    ) {
       const next = this.#hand?.next();
       if (next === undefined || next.done === true) {
         if (this.nodes.size === 0) return;

@@ -5,7 +5,18 @@
  */
 
 export * from "./tree.ts";
+export {
+  type Credentials,
+  noneCredentials,
+  type Ownership,
+  passthroughCredentials,
+  type Place,
+  type Squash,
+} from "./credentials.ts";
 export { HELD_OPERATIONS, type HeldOperation, HeldTree } from "./held_tree.ts";
+export { EVENT_LOOP_TIMERS, type Timers } from "./host_locks.ts";
+export { HostTree, type HostTreeOptions } from "./host_tree.ts";
 export { MemoryTree, type MemoryTreeOptions, type SeededOptions } from "./memory_tree.ts";
 export { type MemoryEntry, MemoryFile, MemoryNode } from "./memory_node.ts";
+export { DeviceTable, type MultiDevices } from "./qid.ts";
 export { segmentsOf } from "./segments_of.ts";

@@ -180,6 +180,9 @@ export class DeviceTable {
 }
 
 function hash(device: bigint, inode: bigint): number {
-  const mixed = BigInt.asUintN(64, (inode ^ device * 0x9e37_79b9_7f4a_7c15n) * 0xff51_afd7_ed55_8ccdn);
+  const mixed = BigInt.asUintN(
+    64,
+    (inode ^ device * 0x9e37_79b9_7f4a_7c15n) * 0xff51_afd7_ed55_8ccdn,
+  );
   return Number(mixed >> 40n) % SINGLE_PLACES;
 }
