@@ -56,6 +56,8 @@ export interface Common {
   readonly devices: ReadonlyMap<string, SharedArrayBuffer>;
   /** Folder for the locks on files that cannot be opened for writing. */
   readonly lockDirectory: string;
+  /** Most descriptors that the nodes of one export may hold in one thread. */
+  readonly maxHandles: number;
 }
 
 /** From the main thread. */

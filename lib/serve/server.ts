@@ -8,8 +8,10 @@ import {
   EAGAIN,
   EPOLLIN,
   eventfdWrite,
+  getrlimit,
   ignoreSignal,
   requireLinux,
+  RLIMIT_NOFILE,
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
@@ -39,6 +41,8 @@ const STOP_MS = 1000;
 const RELOAD_MS = 10_000;
 /** Milliseconds to wait for the counts of a thread. */
 const STATISTICS_MS = 2000;
+/** Descriptors that a tree needs for its nodes even if there are hardly any. */
+const MIN_HANDLES = 16;
 /** Milliseconds without accepting when there are no descriptors left. */
 const PAUSE_MS = 200;
 
@@ -46,9 +50,13 @@ const PAUSE_MS = 200;
 class Shared {
   readonly #lockDirectory: string;
   readonly #devices = new Map<string, SharedArrayBuffer>();
+  /** Descriptors that the process may have: half of them are for nodes. */
+  readonly #descriptors: number;
 
   constructor(lockDirectory: string) {
     this.#lockDirectory = lockDirectory;
+    const limit = getrlimit(RLIMIT_NOFILE);
+    this.#descriptors = typeof limit === "number" ? 1024 : Math.min(Number(limit.soft), 1 << 20);
   }
 
   /** What threads need for a configuration. */
@@ -56,7 +64,12 @@ class Shared {
     for (const { path } of configuration.exports) {
       if (!this.#devices.has(path)) this.#devices.set(path, new DeviceTable().buffer);
     }
-    return { devices: this.#devices, lockDirectory: this.#lockDirectory };
+    const trees = configuration.workers * configuration.exports.length;
+    return {
+      devices: this.#devices,
+      lockDirectory: this.#lockDirectory,
+      maxHandles: Math.max(MIN_HANDLES, Math.floor(this.#descriptors / 2 / trees)),
+    };
   }
 }
 

@@ -187,7 +187,8 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     name: "security-model",
     value: "MODEL",
     group: "Who may do what",
-    doc: "passthrough (files belong to the users that clients name; needs root) or none (the same, " +
+    doc:
+      "passthrough (files belong to the users that clients name; needs root) or none (the same, " +
       "but no error where the server may not)",
     fallback: "none with --squash-uid or without root, else passthrough",
     read: (value) => readWord(value, MODELS),
@@ -196,7 +197,8 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     name: "squash-uid",
     value: "UID",
     group: "Who may do what",
-    doc: "give all files to this user, whoever a client says it is; refuses set-id bits and devices",
+    doc:
+      "give all files to this user, whoever a client says it is; refuses set-id bits and devices",
     fallback: "for root on sockets that others reach, the owner of the folder",
     read: (value) => readInteger(value, 0, MAX_ID, "a user number"),
   },

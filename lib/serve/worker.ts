@@ -186,6 +186,7 @@ class Thread {
       credentials: credentialsOf(wanted),
       devices: new DeviceTable(this.#common.devices.get(wanted.path)),
       lockDirectory: this.#common.lockDirectory,
+      maxHandles: this.#common.maxHandles,
       timers: this.#reactor,
       warn: (text) => log("warn", text),
     });
