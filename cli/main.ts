@@ -34,11 +34,14 @@ const COMMANDS: readonly Entry[] = [
  */
 export async function main(args: readonly string[], output: Output): Promise<number> {
   // `virtfs help serve` is `virtfs serve --help`.
-  const words = args[0] === "help" && args.length > 1 ? [args[1] ?? "", "--help"] : args;
-  const entry = COMMANDS.find(({ name }) => name === words[0]);
+  const isHelp = args[0] === "help" && args.length > 1;
+  const [word, ...rest] = isHelp ? args.slice(1) : args;
+  const entry = COMMANDS.find(({ name }) => name === word);
   try {
-    if (entry !== undefined) return await (await entry.load()).run(words.slice(1), output);
-    return explain(words, output);
+    if (entry !== undefined) {
+      return await (await entry.load()).run(isHelp ? ["--help"] : rest, output);
+    }
+    return explain(isHelp ? args.slice(1) : args, output);
   } catch (error) {
     return reportError(output, "virtfs", error);
   }

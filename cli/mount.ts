@@ -63,7 +63,8 @@ function mountsAt(
   const rest = ["version=9p2000.L", `msize=${Math.min(msize, SOCKET_MSIZE)}`];
   if (aname !== undefined) rest.push(`aname=${aname}`);
   const tcp = (host: string, port: number) =>
-    mountLine([`trans=tcp`, `port=${port}`, ...rest], host);
+    // Port 0 becomes a real one when the server starts; a dry run does not know it.
+    mountLine([`trans=tcp`, `port=${port === 0 ? "PORT" : port}`, ...rest], host);
   const unix = (path: string) => mountLine(["trans=unix", ...rest], path);
 
   switch (address?.kind) {

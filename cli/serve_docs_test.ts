@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseConfiguration, SETTINGS } from "../lib/serve/mod.ts";
 import { METRICS } from "../lib/serve/metrics.ts";
 import { parseAddress } from "./address.ts";
-import { type Output } from "./output.ts";
+import type { Output } from "./output.ts";
 import { run } from "./serve.ts";
 
 const MANUAL = await Deno.readTextFile(new URL("../docs/serve.md", import.meta.url));

@@ -20,7 +20,7 @@ export function processHost(output: Output): ServeHost {
     get addresses() {
       return hostAddresses();
     },
-    stat: (path) => Deno.statSync(path),
+    stat: statExport,
     groupNumber,
     user,
     inheritedMode,
@@ -32,6 +32,13 @@ export function processHost(output: Output): ServeHost {
       return () => Deno.removeSignalListener(signal, listener);
     },
   };
+}
+
+/** Looks at a folder, and into it: one that may not be searched is as good as empty. */
+function statExport(path: string): Deno.FileInfo {
+  const info = Deno.statSync(path);
+  if (info.isDirectory) Deno.statSync(`${path}/.`);
+  return info;
 }
 
 /** The user whose rights the process has. */

@@ -267,5 +267,6 @@ function userText(uid: number, host: PlanHost): string {
 }
 
 function list(addresses: readonly ListenAddress[]): string {
-  return addresses.map(formatAddress).join(" or ");
+  // Port 0 is one that nobody knows yet.
+  return addresses.map((each) => formatAddress(each).replace(/:0$/, "")).join(" or ");
 }

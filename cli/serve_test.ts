@@ -449,7 +449,7 @@ Deno.test("serve reads the file again on SIGHUP; sockets and threads stay", asyn
   assert.deepEqual(configuration?.listen, host.started[0]?.listen);
   assert.match(
     host.stderr,
-    /warn  a new listen takes a restart\n.*warn  a new workers takes a restart\n/,
+    /warn {2}a new listen takes a restart\n.*warn {2}a new workers takes a restart\n/,
   );
   host.log({ level: "debug", message: "now told" });
   assert.match(host.stderr, /debug now told/);

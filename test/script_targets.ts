@@ -3,16 +3,31 @@
  *
  * @module
  */
-import { type HeldOperation, HeldTree, MemoryTree, type Tree } from "../lib/fs/mod.ts";
-import { Server } from "../lib/server/mod.ts";
-import { type Channel, connectInMemory } from "../lib/transport/mod.ts";
+import {
+  type HeldOperation,
+  HeldTree,
+  HostTree,
+  MemoryTree,
+  noneCredentials,
+  type Tree,
+} from "../lib/fs/mod.ts";
+import { umask } from "../lib/linux/mod.ts";
+import { type RunningServer, type ServeConfiguration, startServer } from "../lib/serve/mod.ts";
+import { DEFAULT_LIMITS, Server } from "../lib/server/mod.ts";
+import { type Channel, connectInMemory, dial } from "../lib/transport/mod.ts";
 import type { Script, Target } from "./scripts.ts";
+
+// As `virtfs serve` does; it also loads libc, which a test must not do within itself.
+umask(0);
 
 /** Content of the file `pattern`: byte n is n mod 251. */
 export const PATTERN: Uint8Array = Uint8Array.from({ length: 20_000 }, (_, i) => i % 251);
 
-/** What every tree has, in the order of making. A path that ends with a slash is a folder. */
-export const SEED: readonly (readonly [path: string, content: string | Uint8Array])[] = [
+/** A file and its content; a folder if the path ends with a slash. */
+type Entry = readonly [path: string, content: string | Uint8Array];
+
+/** What every tree has, in the order of making. */
+export const SEED: readonly Entry[] = [
   ["hello.txt", "hello, world\n"],
   ["empty", ""],
   ["pattern", PATTERN],
@@ -21,8 +36,13 @@ export const SEED: readonly (readonly [path: string, content: string | Uint8Arra
   ["folder/b.txt", "b\n"],
   ["folder/sub/c.txt", "c\n"],
   [`${Array.from({ length: 16 }, (_, i) => `d${i + 1}`).join("/")}/leaf`, "leaf\n"],
-  ...Array.from({ length: 100 }, (_, i) => [`many/n${String(i).padStart(2, "0")}`, ""] as const),
 ];
+
+/** What a tree has besides if the script says `tree=large`. */
+export const LARGE: readonly Entry[] = Array.from(
+  { length: 100 },
+  (_, i) => [`many/n${String(i).padStart(2, "0")}`, ""],
+);
 
 /** Symbolic links: name and target. */
 export const LINKS: readonly (readonly [name: string, target: string])[] = [
@@ -30,10 +50,14 @@ export const LINKS: readonly (readonly [name: string, target: string])[] = [
   ["dangling", "nowhere"],
 ];
 
+function entriesFor({ serve }: Script): readonly Entry[] {
+  return serve.options.get("tree") === "large" ? [...SEED, ...LARGE] : SEED;
+}
+
 /** Files in memory that have what {@linkcode SEED} says. */
-export function seededMemoryTree(): MemoryTree {
+function seededMemoryTree(script: Script): MemoryTree {
   const tree = new MemoryTree({ inOrder: false });
-  for (const [path, content] of SEED) {
+  for (const [path, content] of entriesFor(script)) {
     if (path.endsWith("/")) tree.addFolder(path);
     else tree.addFile(path, content);
   }
@@ -42,15 +66,18 @@ export function seededMemoryTree(): MemoryTree {
 }
 
 /** Fills a folder of the host with what {@linkcode SEED} says. */
-export async function seedFolder(root: string): Promise<void> {
-  for (const [path, content] of SEED) {
+function seedFolder(root: string, script: Script): void {
+  Deno.chmodSync(root, 0o755);
+  const made = new Set([""]);
+  for (const [path, content] of entriesFor(script)) {
     const folder = path.slice(0, path.lastIndexOf("/") + 1);
-    await Deno.mkdir(`${root}/${folder}`, { recursive: true, mode: 0o755 });
+    if (!made.has(folder)) Deno.mkdirSync(`${root}/${folder}`, { recursive: true, mode: 0o755 });
+    made.add(folder);
     if (path.endsWith("/")) continue;
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    await Deno.writeFile(`${root}/${path}`, bytes, { mode: 0o644 });
+    Deno.writeFileSync(`${root}/${path}`, bytes, { mode: 0o644 });
   }
-  for (const [name, target] of LINKS) await Deno.symlink(target, `${root}/${name}`);
+  for (const [name, target] of LINKS) Deno.symlinkSync(target, `${root}/${name}`);
 }
 
 /** Numbers of options such as `msize=8192`. */
@@ -122,6 +149,13 @@ class InProcess implements Target {
   }
 }
 
+/** Makes a folder of the host with what {@linkcode SEED} says. */
+async function makeFolder(script: Script): Promise<string> {
+  const root = await Deno.makeTempDir({ prefix: "9p-script-" });
+  seedFolder(root, script);
+  return root;
+}
+
 /** A way to make a server for a script. */
 export interface TargetKind {
   /** What stands behind it, for the name of the test. */
@@ -132,11 +166,98 @@ export interface TargetKind {
   make(script: Script): Target | Promise<Target>;
 }
 
-/** Every kind of server that scripts are held with. */
-export const TARGETS: readonly TargetKind[] = [
+/** Servers without a socket. */
+export const IN_PROCESS: readonly TargetKind[] = [
   {
     name: "memory",
     suits: ({ serve }) => serve.tree !== "host",
-    make: (script) => new InProcess(script, seededMemoryTree(), () => Promise.resolve()),
+    make: (script) => new InProcess(script, seededMemoryTree(script), () => Promise.resolve()),
+  },
+  {
+    name: "a folder",
+    suits: ({ serve }) => serve.tree !== "memory",
+    make: async (script) => {
+      const root = await makeFolder(script);
+      const tree = new HostTree({ root, credentials: noneCredentials() });
+      return new InProcess(script, tree, () => Deno.remove(root, { recursive: true }));
+    },
   },
 ];
+
+/** A server as `virtfs serve` runs it, with threads and sockets, that takes one script after another. */
+export class SocketServer implements AsyncDisposable {
+  readonly #running: RunningServer;
+  readonly #initial: ServeConfiguration;
+  readonly #folder: string;
+
+  private constructor(running: RunningServer, initial: ServeConfiguration, folder: string) {
+    this.#running = running;
+    this.#initial = initial;
+    this.#folder = folder;
+  }
+
+  /** Starts one that listens on a socket of a kind. */
+  static async start(kind: "tcp" | "unix"): Promise<SocketServer> {
+    const folder = await Deno.makeTempDir({ prefix: "9p-server-" });
+    const configuration: ServeConfiguration = {
+      listen: [
+        kind === "tcp"
+          ? { kind, host: "127.0.0.1", port: 0 }
+          : { kind, path: `${folder}/server.sock` },
+      ],
+      exports: [exportOf(folder, false)],
+      ...DEFAULT_LIMITS,
+      workers: 1,
+      maxConnections: 100,
+      idleTimeoutMs: 0,
+      disable: [],
+    };
+    const running = await startServer(configuration, { log: () => {} });
+    return new SocketServer(running, configuration, folder);
+  }
+
+  /** Whether it can serve a script. */
+  suits(script: Script): boolean {
+    return script.serve.tree !== "memory" && !script.holds;
+  }
+
+  /** Makes it serve a folder of its own to a script. */
+  async make(script: Script): Promise<Target> {
+    const { options } = script.serve;
+    const root = await makeFolder(script);
+    const initial = this.#initial;
+    await this.#running.reload({
+      ...initial,
+      exports: [exportOf(root, options.has("read-only"))],
+      msize: number(script, "msize") ?? initial.msize,
+      maxFids: number(script, "max-fids") ?? initial.maxFids,
+      maxInflight: number(script, "max-inflight") ?? initial.maxInflight,
+      disable: options.get("disable")?.split(",") ?? [],
+    });
+    const running = this.#running;
+    const cannotHold = (): never => {
+      throw new TypeError("Cannot hold an operation of a server with threads of its own");
+    };
+    return {
+      connect: () => dial(running.addresses[0] ?? ""),
+      hold: cannotHold,
+      release: cannotHold,
+      waiting: cannotHold,
+      usage: async () => {
+        const { connections, fids, files, inflight, locks, nodes } = await running.statistics();
+        return { connections, fids, files, inflight, locks, nodes };
+      },
+      [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
+    };
+  }
+
+  /** Stops it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running.stop(0);
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+function exportOf(path: string, readOnly: boolean): ServeConfiguration["exports"][number] {
+  return { name: "files", path, readOnly, securityModel: "none", multidevs: "remap" };
+}

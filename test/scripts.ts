@@ -45,7 +45,7 @@ export interface Target extends AsyncDisposable {
   /** Number of operations kept back now. */
   waiting(operation: string): number;
   /** What is alive now: all zero when nobody is connected. */
-  usage(): Readonly<Record<string, number>>;
+  usage(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
 }
 
 /** A script of a file. */
@@ -375,7 +375,7 @@ class Run {
     }
     const until = performance.now() + PATIENCE_MS;
     while (true) {
-      const left = Object.entries(this.#target.usage()).filter(([, count]) => count !== 0);
+      const left = Object.entries(await this.#target.usage()).filter(([, count]) => count !== 0);
       if (left.length === 0) return;
       if (performance.now() > until) {
         const have = left.map(([what, count]) => `${count} ${what}`).join(", ");

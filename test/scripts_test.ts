@@ -1,27 +1,42 @@
 import assert from "node:assert/strict";
 import { type Message, parseMessage } from "../lib/p9/mod.ts";
 import { matches, substitute, type Variables } from "./script_match.ts";
-import { TARGETS } from "./script_targets.ts";
+import { IN_PROCESS, SocketServer } from "./script_targets.ts";
 import { parseScript, runScript } from "./scripts.ts";
 
 const folder = new URL("scripts/", import.meta.url);
 const names = [...Deno.readDirSync(folder)].map(({ name }) => name)
   .filter((name) => name.endsWith(".9p")).sort();
 
-for (const name of names) {
-  const script = parseScript(name, Deno.readTextFileSync(new URL(name, folder)));
-  for (const kind of TARGETS.filter((kind) => kind.suits(script))) {
-    Deno.test(`${name} over ${kind.name}`, async () => {
+const scripts = names.map((name) =>
+  parseScript(name, Deno.readTextFileSync(new URL(name, folder)))
+);
+
+for (const script of scripts) {
+  for (const kind of IN_PROCESS.filter((kind) => kind.suits(script))) {
+    Deno.test(`${script.name} over ${kind.name}`, async () => {
       await using target = await kind.make(script);
       await runScript(script, target);
     });
   }
 }
 
+for (const kind of ["tcp", "unix"] as const) {
+  Deno.test(`scripts over a ${kind} socket`, async (t) => {
+    await using server = await SocketServer.start(kind);
+    for (const script of scripts.filter((script) => server.suits(script))) {
+      await t.step(script.name, async () => {
+        await using target = await server.make(script);
+        await runScript(script, target);
+      });
+    }
+  });
+}
+
 /** Runs lines over memory. */
 async function run(lines: string): Promise<void> {
   const script = parseScript("test.9p", lines);
-  const [kind] = TARGETS;
+  const [kind] = IN_PROCESS;
   assert.ok(kind !== undefined);
   await using target = await kind.make(script);
   await runScript(script, target);

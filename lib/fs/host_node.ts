@@ -17,6 +17,7 @@ import {
   EMFILE,
   ENFILE,
   ENOENT,
+  ENOTDIR,
   EPERM,
   fstatfs,
   getxattrat,
@@ -401,9 +402,14 @@ export class HostNode implements Node, Place {
 
   /** Removes a name. */
   unlink(name: string, directory: boolean, _by: Identity): void {
-    this.#start(name);
-    this.#secure(name);
-    ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
+    const shared = this.#start(name);
+    shared.isPinned = true;
+    try {
+      this.#secure(name);
+      ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
+    } finally {
+      shared.isPinned = false;
+    }
   }
 
   /** Moves an entry. */
@@ -713,20 +719,36 @@ export class HostNode implements Node, Place {
         found.btimeNsec === this.#birthNsec && found.btimeSec === this.#birthSec);
   }
 
-  /** Opens the handle again, of the same file or none. */
+  /** Opens the handle again, and those above it that are closed too: of the same files or none. */
   #recover(): number {
+    const shared = this.#shared;
+    const wasPinned = shared.isPinned;
+    shared.makeRoom();
+    shared.isPinned = true;
+    try {
+      const closed: HostNode[] = [];
+      for (let node: HostNode | null = this as HostNode; node !== null; node = node.#parent) {
+        if (node.#fd >= 0) break;
+        closed.push(node);
+      }
+      for (let node = closed.pop(); node !== undefined; node = closed.pop()) node.#openAgain();
+    } finally {
+      shared.isPinned = wasPinned;
+    }
+    return this.#fd;
+  }
+
+  #openAgain(): void {
     const parent = this.#parent;
-    if (parent === null) throw errno("ESTALE");
-    this.#shared.makeRoom();
-    const fd = parent.#openEntry(this.#name);
-    if (fd < 0) throw errno(fd === -ENOENT ? "ESTALE" : -fd);
+    if (parent === null) throw errno("ESTALE"); // the tree is closed
+    const fd = openat(parent.#fd, this.#name, HANDLE_FLAGS, 0);
+    if (fd < 0) throw errno(fd === -ENOENT || fd === -ENOTDIR ? "ESTALE" : -fd);
     const result = statx(fd, null, LOOK, STATX_MASK, this.#shared.statx);
     if (result < 0 || !this.#isFound()) {
       close(fd);
       throw errno("ESTALE");
     }
     this.#restore(fd);
-    return fd;
   }
 
   #restore(fd: number): void {

@@ -204,18 +204,15 @@ export class HostShared {
   reclaim(): void {
     if (this.isPinned) return;
     let closed = 0;
-    for (
-      let effort = RECLAIM_BATCH * RECLAIM_EFFORT;
-      effort > 0 && closed < RECLAIM_BATCH;
-      effort--
-    ) {
-      const next = this.#hand?.next();
+    // Once round at most: what is in use now loses its mark in this round, its handle in a later one.
+    const effort = Math.min(RECLAIM_BATCH * RECLAIM_EFFORT, this.nodes.size);
+    for (let i = 0; i < effort && closed < RECLAIM_BATCH; i++) {
+      let next = this.#hand?.next();
       if (next === undefined || next.done === true) {
-        if (this.nodes.size === 0) return;
         this.#hand = this.nodes.values();
-        continue;
+        next = this.#hand.next();
       }
-      if (next.value.reclaim()) closed++;
+      if (next.done !== true && next.value.reclaim()) closed++;
     }
   }
 

@@ -24,7 +24,7 @@ import { HostNode } from "./host_node.ts";
 import { HostShared, STATX_MASK } from "./host_shared.ts";
 import { DeviceTable } from "./qid.ts";
 import type { MultiDevices } from "./qid.ts";
-import type { Identity, Tree } from "./tree.ts";
+import type { Identity, Node, Tree } from "./tree.ts";
 
 /** How a {@linkcode HostTree} is made. */
 export interface HostTreeOptions {
@@ -110,7 +110,7 @@ export class HostTree implements Tree {
   }
 
   /** The root. */
-  attach(_by: Identity): HostNode {
+  attach(_by: Identity): Node {
     return this.#root.hold();
   }
 

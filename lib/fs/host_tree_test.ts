@@ -1,10 +1,26 @@
 import assert from "node:assert/strict";
-import { umask } from "../linux/mod.ts";
+import { MappedMemory, umask } from "../linux/mod.ts";
+import {
+  Errno,
+  errnoName,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFLNK,
+  Segments,
+} from "../p9/mod.ts";
 import { treeConformance } from "./conformance.ts";
 import type { TreeCapabilities } from "./conformance.ts";
 import { noneCredentials, passthroughCredentials } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
+import type { HostNode } from "./host_node.ts";
 import { HostTree } from "./host_tree.ts";
 import type { HostTreeOptions } from "./host_tree.ts";
+import { DeviceTable } from "./qid.ts";
+import { segmentsOf } from "./segments_of.ts";
+import type { Identity } from "./tree.ts";
 
 // Also loads libc, before the first test begins.
 umask(0);
@@ -49,3 +65,346 @@ treeConformance(
   () => treeIn("/dev/shm", { maxHandles: 1 }),
   ROOT,
 );
+
+const by: Identity = { uid: 0, uname: "root", session: { is: "one" } };
+const other: Identity = { uid: 0, uname: "root", session: { is: "two" } };
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Errno) return errnoName(error.code) ?? "unknown";
+    throw error;
+  }
+  return "none";
+}
+
+/** A tree in a new folder for one test, closed and checked for leaks at its end. */
+function hostTest(
+  name: string,
+  run: (
+    world: { readonly tree: HostTree; readonly root: HostNode; readonly path: string },
+  ) => void | Promise<void>,
+  options: Partial<HostTreeOptions> & { readonly parent?: string } = {},
+): void {
+  Deno.test(`HostTree ${name}`, async () => {
+    const { parent = "/dev/shm", ...rest } = options;
+    const { tree, root: path, dispose } = treeIn(parent, rest);
+    try {
+      const root = tree.attach(by) as HostNode;
+      await run({ tree, root, path });
+      root.release();
+      assert.deepEqual(tree.usage(), { nodes: 0, files: 0, locks: 0 });
+    } finally {
+      tree.close();
+      dispose();
+    }
+  });
+}
+
+hostTest("refuses names that lead elsewhere, whatever the server checked", ({ root, path }) => {
+  Deno.mkdirSync(`${path}/d`);
+  const d = root.walk("d", by);
+  for (const name of ["..", ".", "../d", "/etc", "a/b", "a\0b"]) {
+    assert.equal(codeOf(() => d.walk(name, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.create(name, O_RDWR, 0o644, 0, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.mkdir(name, 0o755, 0, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.symlink(name, "x", 0, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.mknod(name, 0o644, 0, 0, 0, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.unlink(name, true, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.rename(name, root, "x", by)), "EINVAL", name);
+    assert.equal(codeOf(() => root.rename("d", root, name, by)), "EINVAL", name);
+    assert.equal(codeOf(() => d.link(name, d, by)), "EINVAL", name);
+  }
+  assert.equal(codeOf(() => d.walk("", by)), "ENOENT");
+  d.release();
+});
+
+hostTest("takes nobody out with a folder that the host moves away", ({ root, path }) => {
+  const outside = Deno.makeTempDirSync({ dir: "/dev/shm" });
+  try {
+    Deno.mkdirSync(`${path}/a/b`, { recursive: true });
+    Deno.writeTextFileSync(`${outside}/secret`, "secret");
+    const a = root.walk("a", by);
+    const b = a.walk("b", by);
+    Deno.renameSync(`${path}/a/b`, `${outside}/b`);
+    // The folder is still held, but what is above it is what was recorded.
+    const up = b.parent(by);
+    assert.equal(up, a);
+    const top = up.parent(by);
+    assert.equal(top, root);
+    assert.equal(codeOf(() => up.walk("secret", by)), "ENOENT");
+    assert.equal(codeOf(() => b.walk("..", by)), "EINVAL");
+    const list = b.open(O_RDONLY, by);
+    const paths: bigint[] = [];
+    list.readdir(0n, {
+      add: () => false,
+      addBytes: (_type, number) => paths.push(number) > 0,
+    });
+    list.close();
+    assert.deepEqual(paths.sort(), [a.qid.path, b.qid.path].sort());
+    assert.equal(codeOf(() => b.move(root, "back", by)), "ENOENT");
+    assert.equal(codeOf(() => b.remove(by)), "ENOENT");
+    for (const node of [a, b, up, top]) node.release();
+  } finally {
+    Deno.removeSync(outside, { recursive: true });
+  }
+});
+
+hostTest("changes a symbolic link itself, never its target", ({ root, path }) => {
+  const outside = Deno.makeTempFileSync({ dir: "/dev/shm" });
+  try {
+    Deno.writeTextFileSync(outside, "untouched");
+    Deno.chmodSync(outside, 0o640);
+    const before = Deno.statSync(outside);
+    Deno.symlinkSync(outside, `${path}/l`);
+    const link = root.walk("l", by);
+    assert.equal(codeOf(() => link.open(O_RDWR | O_TRUNC, by)), "ELOOP");
+    assert.equal(codeOf(() => link.setAttributes({ size: 0n }, by)), "EINVAL");
+    assert.equal(codeOf(() => link.setAttributes({ mode: 0o777 }, by)), "EOPNOTSUPP");
+    assert.equal(codeOf(() => link.setXattr("user.x", new Uint8Array(1), 0, by)), "EPERM");
+    assert.equal(codeOf(() => link.listXattr(by)), "none");
+    assert.equal(codeOf(() => root.create("l", O_RDWR | O_TRUNC, 0o666, 0, by)), "ELOOP");
+    link.setAttributes({ uid: 77, mtime: { sec: 5n, nsec: 0 } }, by);
+    assert.equal(Deno.lstatSync(`${path}/l`).uid, 77);
+    const after = Deno.statSync(outside);
+    assert.deepEqual(
+      [after.uid, after.mode, after.size, after.mtime],
+      [before.uid, before.mode, before.size, before.mtime],
+    );
+    link.release();
+  } finally {
+    Deno.removeSync(outside);
+  }
+});
+
+hostTest("finds nodes again that the host moved into each other", ({ root, path }) => {
+  Deno.mkdirSync(`${path}/a/b`, { recursive: true });
+  const a = root.walk("a", by);
+  const b = a.walk("b", by);
+  Deno.renameSync(`${path}/a/b`, `${path}/b`);
+  Deno.renameSync(`${path}/a`, `${path}/b/a`);
+  // b is recorded below a, and now a is found below b.
+  const again = b.walk("a", by);
+  assert.equal(again, a);
+  const above = a.parent(by);
+  assert.equal(above, b);
+  const top = b.parent(by);
+  assert.equal(top, root);
+  for (const node of [a, b, again, above, top]) node.release();
+});
+
+hostTest("gives up a very deep path without a deep stack", ({ root }) => {
+  const nodes: HostNode[] = [root.hold()];
+  for (let depth = 0; depth < 3000; depth++) {
+    const at = nodes.at(-1) as HostNode;
+    at.mkdir("d", 0o755, 0, by);
+    nodes.push(at.walk("d", by));
+  }
+  const deepest = nodes.pop() as HostNode;
+  for (const node of nodes) node.release();
+  assert.equal(deepest.attributes(by).nlink, 2);
+  deepest.release();
+}, { maxHandles: 100 });
+
+hostTest("serves more nodes than it may have descriptors", ({ root, path }) => {
+  const before = descriptors();
+  const nodes: HostNode[] = [];
+  for (let i = 0; i < 500; i++) {
+    Deno.mkdirSync(`${path}/d${i}`);
+    Deno.writeTextFileSync(`${path}/d${i}/f`, `content ${i}`);
+    const folder = root.walk(`d${i}`, by);
+    nodes.push(folder.walk("f", by));
+    folder.release();
+  }
+  assert.ok(descriptors() - before < 250, `${descriptors() - before} descriptors`);
+  for (const [i, node] of nodes.entries()) {
+    const file = node.open(O_RDONLY, by);
+    const bytes = new Uint8Array(20);
+    const n = file.read(segmentsOf(bytes), 0n);
+    assert.equal(new TextDecoder().decode(bytes.subarray(0, n)), `content ${i}`);
+    file.close();
+  }
+  assert.ok(descriptors() - before < 250, `${descriptors() - before} descriptors`);
+  // What was replaced behind our back is stale, what we remove ourselves is not.
+  Deno.removeSync(`${path}/d0/f`);
+  Deno.writeTextFileSync(`${path}/d0/f`, "another");
+  const first = nodes[0] as HostNode;
+  assert.equal(codeOf(() => first.attributes(by)), "ESTALE");
+  const second = nodes[1] as HostNode;
+  const folder = second.parent(by);
+  folder.unlink("f", false, by);
+  folder.release();
+  for (const node of nodes.slice(2)) node.attributes(by);
+  assert.equal(second.attributes(by).nlink, 0);
+  for (const node of nodes) node.release();
+}, { maxHandles: 200 });
+
+hostTest("moves bytes straight to and from any number of pieces", ({ root }) => {
+  using memory = MappedMemory.anonymous(1 << 20);
+  const file = root.create("f", O_RDWR, 0o644, 0, by);
+  const sent = new Segments();
+  const sum = (1100 * 1099) / 2;
+  let at = 0;
+  for (let i = 0; i < 1100; i++) { // more than one list can hold
+    memory.bytes.fill(i & 0xff, at, at + i);
+    sent.add(memory, at, i);
+    at += i;
+  }
+  assert.equal(file.write(sent, 3n), sum);
+  const expected = memory.bytes.slice(0, sum);
+  memory.bytes.fill(0);
+  assert.equal(file.read(sent, 3n), sum);
+  assert.deepEqual(memory.bytes.slice(0, sum), expected);
+  const one = new Segments();
+  one.add(memory, 100, 1000);
+  memory.bytes.fill(0);
+  assert.equal(file.read(one, BigInt(sum) + 3n - 10n), 10);
+  assert.deepEqual(memory.bytes.slice(100, 110), expected.slice(-10));
+  assert.equal(file.read(one, BigInt(sum) + 3n), 0);
+  assert.equal(codeOf(() => file.read(one, 1n << 63n)), "EINVAL");
+  file.close();
+});
+
+hostTest("gives a version that follows content and is never 0", ({ root }) => {
+  const file = root.create("f", O_RDWR, 0o644, 0, by);
+  const versions = new Set<number>();
+  for (let i = 0; i < 50; i++) {
+    file.write(segmentsOf(new Uint8Array(1)), BigInt(i));
+    const { qid } = file.node.attributes(by);
+    assert.notEqual(qid.version, 0);
+    versions.add(qid.version);
+  }
+  assert.equal(versions.size, 50);
+  file.close();
+});
+
+hostTest("refuses every change of a read-only tree with EROFS", ({ root, path }) => {
+  Deno.writeTextFileSync(`${path}/f`, "content");
+  const node = root.walk("f", by);
+  for (
+    const run of [
+      () => node.open(O_RDWR, by),
+      () => node.open(O_RDONLY | O_TRUNC, by),
+      () => root.create("g", O_RDWR, 0o644, 0, by),
+      () => root.mkdir("d", 0o755, 0, by),
+      () => root.symlink("l", "x", 0, by),
+      () => root.mknod("n", 0o644, 0, 0, 0, by),
+      () => root.link("m", node, by),
+      () => root.unlink("f", false, by),
+      () => root.rename("f", root, "g", by),
+      () => node.setAttributes({ mode: 0 }, by),
+      () => node.setXattr("user.x", new Uint8Array(1), 0, by),
+      () => node.removeXattr("user.x", by),
+    ]
+  ) assert.equal(codeOf(run), "EROFS");
+  const file = node.open(O_RDONLY, by);
+  // Clients of a read-only tree exclude each other all the same.
+  const range = { type: "write", start: 0n, length: 0n } as const;
+  const owner = (process: number) => ({ session: by.session, client: "c", process });
+  assert.equal(file.lock(range, owner(1), false), true);
+  assert.equal(file.lock(range, owner(2), false), false);
+  file.close();
+  node.release();
+}, { readOnly: true });
+
+Deno.test("HostTree numbers files of other devices as multidevs says", () => {
+  // /dev and /dev/shm are different file systems everywhere.
+  const inode = BigInt(Deno.statSync("/dev/shm").ino ?? 0);
+  const devices = new DeviceTable();
+  const warnings: string[] = [];
+  const seen: Record<string, bigint | string> = {};
+  for (const multidevs of ["remap", "forbid", "warn"] as const) {
+    const tree = new HostTree({
+      root: "/dev",
+      credentials: noneCredentials(),
+      readOnly: true,
+      multidevs,
+      devices,
+      warn: (text) => warnings.push(text),
+    });
+    const root = tree.attach(by) as HostNode;
+    assert.equal(root.qid.path, BigInt(Deno.statSync("/dev").ino ?? 0));
+    try {
+      const one = root.walk("shm", by);
+      const two = root.walk("shm", by);
+      assert.equal(one, two);
+      assert.equal(one.attributes(by).qid.path, one.qid.path);
+      seen[multidevs] = one.qid.path;
+      one.release();
+      two.release();
+    } catch (error) {
+      seen[multidevs] = error instanceof Errno ? errnoName(error.code) ?? "" : "another error";
+    }
+    root.release();
+    assert.deepEqual(tree.usage(), { nodes: 0, files: 0, locks: 0 });
+    tree.close();
+  }
+  assert.equal(seen.forbid, "ENODEV");
+  assert.equal(seen.warn, inode);
+  assert.equal(warnings.length, 1);
+  assert.ok(typeof seen.remap === "bigint" && seen.remap !== inode);
+  assert.equal(seen.remap & 0xffff_ffff_ffffn, inode);
+});
+
+hostTest("squashes owners and refuses what acts for others", ({ root, path }) => {
+  Deno.writeTextFileSync(`${path}/f`, "");
+  const node = root.walk("f", by);
+  const shown = () => {
+    const { uid, gid, mode } = node.attributes(by);
+    return [uid, gid, mode & 0o7777];
+  };
+  assert.deepEqual(shown(), [1000, 100, 0o644]);
+  node.setAttributes({ uid: 5, gid: 6 }, by);
+  assert.equal(Deno.statSync(`${path}/f`).uid, 0);
+  node.setAttributes({ mode: 0o6755 }, by);
+  assert.deepEqual(shown(), [1000, 100, 0o755]);
+  const made = root.create("g", O_RDWR, 0o4755, 7, { ...by, uid: 8 });
+  made.close();
+  const { uid, gid, mode } = Deno.statSync(`${path}/g`);
+  assert.deepEqual([uid, gid, (mode ?? 0) & 0o7777], [1000, 100, 0o755]);
+  assert.equal(codeOf(() => root.mknod("dev", S_IFCHR | 0o666, 1, 3, 0, by)), "EPERM");
+  assert.throws(() => Deno.lstatSync(`${path}/dev`), Deno.errors.NotFound);
+  node.release();
+}, { credentials: noneCredentials({ uid: 1000, gid: 100 }) });
+
+for (const credentials of [noneCredentials(), passthroughCredentials()]) {
+  hostTest(`with ${credentials.name} gives new files to the client`, ({ root, path }) => {
+    const client: Identity = { ...by, uid: 4321 };
+    root.create("f", O_RDWR, 0o6751, 99, client).close();
+    root.mkdir("d", 0o2775, 99, client);
+    root.symlink("l", "x", 99, client);
+    root.mknod("n", S_IFIFO | 0o4640, 0, 0, 99, client);
+    for (const [name, mode] of [["f", 0o6751], ["d", 0o2775], ["l", 0o777], ["n", 0o4640]]) {
+      const found = Deno.lstatSync(`${path}/${name}`);
+      assert.deepEqual([found.uid, found.gid], [4321, 99], String(name));
+      assert.equal((found.mode ?? 0) & 0o7777, mode, String(name));
+    }
+    // A client that names no user leaves its files to the server.
+    root.create("g", O_RDWR, 0o644, 0xffff_ffff, { ...by, uid: 0xffff_ffff }).close();
+    assert.equal(Deno.statSync(`${path}/g`).uid, 0);
+  }, { credentials });
+}
+
+Deno.test("the models differ in whether an owner must be kept", () => {
+  const nowhere = { handle: () => -1, folderHandle: () => -1, name: "x" };
+  const made = { mode: 0, uid: 0, gid: 0, rdev: 0n };
+  const adopt = (model: Credentials) => model.adopt(nowhere, S_IFLNK | 0o777, 1, 1, 0n, made);
+  assert.equal(adopt(noneCredentials()), 0);
+  assert.ok(adopt(passthroughCredentials()) < 0);
+});
+
+/** An access control list that only repeats the mode 0640. */
+const ACL = new Uint8Array([
+  ...[2, 0, 0, 0], // version
+  ...[1, 0, 6, 0, 255, 255, 255, 255], // owner
+  ...[4, 0, 4, 0, 255, 255, 255, 255], // group
+  ...[32, 0, 0, 0, 255, 255, 255, 255], // others
+]);
+
+hostTest("with passthrough keeps access control lists", ({ root }) => {
+  root.setXattr("system.posix_acl_access", ACL, 0, by);
+  assert.equal(root.attributes(by).mode & 0o777, 0o640);
+  assert.equal(codeOf(() => root.getXattr("trusted.x", by)), "EOPNOTSUPP");
+  root.setAttributes({ mode: 0o755 }, by);
+}, { credentials: passthroughCredentials() });

@@ -10,7 +10,7 @@ import type { LockOwner, LockRange } from "./tree.ts";
 export const LOCK_LAST = 0x7fff_ffff_ffff_ffffn;
 
 /** Most ranges that one file keeps; more is ENOLCK. A client could otherwise fill our memory byte by byte. */
-export const MAX_LOCKS = 16_384;
+export const MAX_LOCKS = 4_096;
 
 /** Most locks that wait on one file; more is ENOLCK. */
 export const MAX_WAITERS = 1_024;

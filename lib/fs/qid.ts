@@ -15,33 +15,31 @@ const LOW_MASK = LOW_LIMIT - 1n;
 /** Set in numbers that come from the table of single files. */
 const SINGLE = 1n << 63n;
 
-/** Most pairs of a device and the high bits of an inode number. */
-const MAX_PREFIXES = 0x7fff;
-/** Places in the hash table of single files, a power of two. */
+/** Places for pairs of a device and the high bits of an inode number: 15 bits, but not 0. */
+const PREFIX_PLACES = 0x7ffe;
+/** Places for single files. */
 const SINGLE_PLACES = 1 << 18;
-/** Filled no further, so that a search ends soon. */
-const MAX_SINGLES = SINGLE_PLACES * 0.75;
 
-/** Words of 32 bits in front: lock, number of prefixes, number of singles, unused. */
-const HEAD_BYTES = 16;
+/** Words of 32 bits in front: lock[4] prefixes[4] singles[4] pad[4]; then the first device[8]. */
+const HEAD_BYTES = 24;
 const LOCK = 0;
 const PREFIXES = 1;
 const SINGLES = 2;
-/** device[8] high[8] */
-const PREFIX_WORDS = 2;
-/** device[8] plus one, 0 while empty; inode[8] */
-const SINGLE_WORDS = 2;
+const FIRST_DEVICE = 2;
+/** device[8] plus one, 0 while empty; value[8] */
+const PLACE_BYTES = 16;
 
-const BYTES = HEAD_BYTES + 8 * (MAX_PREFIXES * PREFIX_WORDS + SINGLE_PLACES * SINGLE_WORDS);
+const SINGLES_AT = HEAD_BYTES + PREFIX_PLACES * PLACE_BYTES;
+const BYTES = SINGLES_AT + SINGLE_PLACES * PLACE_BYTES;
 
 /**
  * Numbers for the files of several devices: distinct for distinct files, and the same in every
  * thread that shares the table's memory.
  *
  * Inode numbers below 2^48 of the device that comes first (the export's root) stay as they are.
- * Every other pair of a device and the upper 16 bits of an inode number gets one of 32,766 prefixes
- * that take the place of those bits. When they are used up, single files get numbers of their own.
- * Nothing is ever forgotten: a number stays as long as the table.
+ * Every other pair of a device and the upper 16 bits of an inode number gets one of some 24,500
+ * prefixes that take the place of those bits. When they are used up, some 196,000 single files get
+ * numbers of their own. Nothing is ever forgotten: a number stays as long as the table.
  *
  * @example The same inode on two devices
  * ```ts
@@ -50,17 +48,18 @@ const BYTES = HEAD_BYTES + 8 * (MAX_PREFIXES * PREFIX_WORDS + SINGLE_PLACES * SI
  *
  * const table = new DeviceTable();
  * assert.equal(table.path(8, 1, 42n), 42n);
- * assert.equal(table.path(8, 2, 42n), (1n << 48n) | 42n);
- * assert.equal(new DeviceTable(table.buffer).path(8, 2, 42n), (1n << 48n) | 42n);
+ * assert.notEqual(table.path(8, 2, 42n), 42n);
+ * assert.equal(new DeviceTable(table.buffer).path(8, 2, 42n), table.path(8, 2, 42n));
  * ```
  */
 export class DeviceTable {
   /** The shared memory, to be passed to other threads. Untouched parts of its 4.7 MB cost nothing. */
   readonly buffer: SharedArrayBuffer;
   readonly #head: Int32Array;
-  readonly #prefixes: BigUint64Array;
-  readonly #singles: BigUint64Array;
-  /** What this thread has looked up before: the number in front, already shifted. */
+  readonly #first: BigUint64Array;
+  readonly #prefixes: Places;
+  readonly #singles: Places;
+  /** What this thread has looked up before, by device and high bits: the number's upper bits. */
   readonly #known: Map<bigint, Map<bigint, bigint>> = new Map();
 
   /**
@@ -75,12 +74,17 @@ export class DeviceTable {
       );
     }
     this.buffer = buffer;
-    this.#head = new Int32Array(buffer, 0, HEAD_BYTES / 4);
-    this.#prefixes = new BigUint64Array(buffer, HEAD_BYTES, MAX_PREFIXES * PREFIX_WORDS);
-    this.#singles = new BigUint64Array(
-      buffer,
-      HEAD_BYTES + 8 * MAX_PREFIXES * PREFIX_WORDS,
-      SINGLE_PLACES * SINGLE_WORDS,
+    this.#head = new Int32Array(buffer, 0, 4);
+    this.#first = new BigUint64Array(buffer, 0, FIRST_DEVICE + 1);
+    this.#prefixes = new Places(
+      new BigUint64Array(buffer, HEAD_BYTES, 2 * PREFIX_PLACES),
+      this.#head,
+      PREFIXES,
+    );
+    this.#singles = new Places(
+      new BigUint64Array(buffer, SINGLES_AT, 2 * SINGLE_PLACES),
+      this.#head,
+      SINGLES,
     );
   }
 
@@ -96,74 +100,40 @@ export class DeviceTable {
     if (ofDevice === undefined) this.#known.set(device, ofDevice = new Map());
     let prefix = ofDevice.get(high);
     if (prefix === undefined) {
-      const index = this.#prefix(device, high);
-      if (index < 0) return this.#single(device, inode);
-      prefix = BigInt(index) << LOW_BITS;
+      const number = this.#prefix(device, high);
+      if (number < 0) return SINGLE | BigInt(this.#single(device, inode));
+      prefix = BigInt(number) << LOW_BITS;
       ofDevice.set(high, prefix);
     }
     return prefix | inode & LOW_MASK;
   }
 
-  /** Index of a pair, allotted if it is new; -1 if there is none left. */
+  /** Prefix of a pair; -1 if there is none left. */
   #prefix(device: bigint, high: bigint): number {
-    const found = this.#findPrefix(device, high);
+    if (high === 0n) {
+      const mark = device + 1n;
+      const first = Atomics.compareExchange(this.#first, FIRST_DEVICE, 0n, mark);
+      if (first === 0n || first === mark) return 0;
+    }
+    const place = this.#place(this.#prefixes, device, high);
+    return place < 0 ? -1 : place + 1;
+  }
+
+  #single(device: bigint, inode: bigint): number {
+    const place = this.#place(this.#singles, device, inode);
+    if (place < 0) throw errno("ENFILE");
+    return place;
+  }
+
+  #place(places: Places, device: bigint, value: bigint): number {
+    const found = places.find(device, value);
     if (found >= 0) return found;
     this.#lock();
     try {
-      const late = this.#findPrefix(device, high);
-      if (late >= 0) return late;
-      const index = Atomics.load(this.#head, PREFIXES);
-      if (index >= MAX_PREFIXES) return -1;
-      Atomics.store(this.#prefixes, index * PREFIX_WORDS, device);
-      Atomics.store(this.#prefixes, index * PREFIX_WORDS + 1, high);
-      Atomics.store(this.#head, PREFIXES, index + 1);
-      return index;
+      return places.add(device, value);
     } finally {
       this.#unlock();
     }
-  }
-
-  #findPrefix(device: bigint, high: bigint): number {
-    const count = Atomics.load(this.#head, PREFIXES);
-    for (let i = 0; i < count; i++) {
-      if (
-        this.#prefixes[i * PREFIX_WORDS] === device && this.#prefixes[i * PREFIX_WORDS + 1] === high
-      ) return i;
-    }
-    return -1;
-  }
-
-  /** Number of a single file: its place in the hash table. */
-  #single(device: bigint, inode: bigint): bigint {
-    const mark = device + 1n;
-    let place = hash(device, inode);
-    const found = this.#findSingle(place, mark, inode);
-    if (found >= 0) return SINGLE | BigInt(found);
-    this.#lock();
-    try {
-      const late = this.#findSingle(place, mark, inode);
-      if (late >= 0) return SINGLE | BigInt(late);
-      const count = Atomics.load(this.#head, SINGLES);
-      if (count >= MAX_SINGLES) throw errno("ENFILE");
-      while (this.#singles[place * SINGLE_WORDS] !== 0n) place = (place + 1) % SINGLE_PLACES;
-      // The mark comes last: a reader that sees it sees the inode number too.
-      Atomics.store(this.#singles, place * SINGLE_WORDS + 1, inode);
-      Atomics.store(this.#singles, place * SINGLE_WORDS, mark);
-      Atomics.store(this.#head, SINGLES, count + 1);
-      return SINGLE | BigInt(place);
-    } finally {
-      this.#unlock();
-    }
-  }
-
-  #findSingle(from: number, mark: bigint, inode: bigint): number {
-    for (let i = 0; i < SINGLE_PLACES; i++) {
-      const place = (from + i) % SINGLE_PLACES;
-      const there = Atomics.load(this.#singles, place * SINGLE_WORDS);
-      if (there === 0n) return -1;
-      if (there === mark && this.#singles[place * SINGLE_WORDS + 1] === inode) return place;
-    }
-    return -1;
   }
 
   /** Held for some microseconds at most, and nothing in between can fail half-way. */
@@ -179,10 +149,57 @@ export class DeviceTable {
   }
 }
 
-function hash(device: bigint, inode: bigint): number {
-  const mixed = BigInt.asUintN(
-    64,
-    (inode ^ device * 0x9e37_79b9_7f4a_7c15n) * 0xff51_afd7_ed55_8ccdn,
-  );
-  return Number(mixed >> 40n) % SINGLE_PLACES;
+/** A hash table in shared memory that only grows: reading needs no lock. */
+class Places {
+  readonly #words: BigUint64Array;
+  readonly #head: Int32Array;
+  readonly #counter: number;
+  readonly #size: number;
+
+  constructor(words: BigUint64Array, head: Int32Array, counter: number) {
+    this.#words = words;
+    this.#head = head;
+    this.#counter = counter;
+    this.#size = words.length / 2;
+  }
+
+  /** Place of a pair, or -1. */
+  find(device: bigint, value: bigint): number {
+    let place = this.#hash(device, value);
+    for (let i = 0; i < this.#size; i++) {
+      const mark = Atomics.load(this.#words, 2 * place);
+      if (mark === 0n) return -1;
+      if (mark === device + 1n && this.#words[2 * place + 1] === value) return place;
+      place = (place + 1) % this.#size;
+    }
+    return -1;
+  }
+
+  /** Place of a pair, which is added if it is new; -1 if three quarters are full. Only under the lock. */
+  add(device: bigint, value: bigint): number {
+    const found = this.find(device, value);
+    if (found >= 0) return found;
+    const count = Atomics.load(this.#head, this.#counter);
+    if (count >= this.#size * 0.75) return -1;
+    let place = this.#hash(device, value);
+    while (Atomics.load(this.#words, 2 * place) !== 0n) place = (place + 1) % this.#size;
+    // The mark comes last: a reader that sees it sees the value too.
+    Atomics.store(this.#words, 2 * place + 1, value);
+    Atomics.store(this.#words, 2 * place, device + 1n);
+    Atomics.store(this.#head, this.#counter, count + 1);
+    return place;
+  }
+
+  /** Mixes all bits: inode numbers that differ in a few upper ones only must not crowd one place. */
+  #hash(device: bigint, value: bigint): number {
+    let mixed = 0;
+    for (const part of [device, value]) {
+      for (const half of [Number(part & 0xffff_ffffn), Number(part >> 32n)]) {
+        mixed = Math.imul(mixed ^ half, 0x85eb_ca6b);
+        mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
+        mixed ^= mixed >>> 16;
+      }
+    }
+    return (mixed >>> 0) % this.#size;
+  }
 }

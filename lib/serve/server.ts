@@ -134,13 +134,19 @@ class WorkerHandle {
     }
   }
 
-  /** Lets requests under way end and closes all connections, then stops. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Lets requests under way end and closes all connections, then stops.
+   *
+   * @param hurried Cuts the time short when it settles.
+   */
+  async stop(graceMs: number, hurried?: Promise<void>): Promise<void> {
     if (!this.#isEnded) {
       const drained = new Promise<void>((resolve) => this.#drained = resolve);
       if (graceMs > 0) {
         this.#send({ kind: "drain" });
-        await within(Promise.race([drained, this.ended]), graceMs);
+        const soonest = [drained, this.ended];
+        if (hurried !== undefined) soonest.push(hurried);
+        await within(Promise.race(soonest), graceMs);
       }
       this.#send({ kind: "stop" });
       await within(this.ended, STOP_MS);
@@ -236,6 +242,7 @@ class Running implements RunningServer {
   #accepted = 0;
   #refused = 0;
   #stopping: Promise<void> | null = null;
+  #hurry: () => void = () => {};
   #finish: () => void = () => {};
   #fail: (error: Error) => void = () => {};
 
@@ -287,6 +294,7 @@ class Running implements RunningServer {
   }
 
   stop(graceMs: number): Promise<void> {
+    if (this.#stopping !== null && graceMs <= 0) this.#hurry();
     return this.#stopping ??= this.#stop(graceMs);
   }
 
@@ -295,7 +303,8 @@ class Running implements RunningServer {
       if (!listener.isConnection) this.#reactor.unwatch(listener.fd);
       listener[Symbol.dispose]();
     }
-    await Promise.all(this.#workers.map((worker) => worker.stop(graceMs)));
+    const hurried = new Promise<void>((resolve) => this.#hurry = resolve);
+    await Promise.all(this.#workers.map((worker) => worker.stop(graceMs, hurried)));
     this.#reactor.stop();
     await this.#loop;
     this.#reactor[Symbol.dispose]();

@@ -121,11 +121,11 @@ export interface Setting<T> {
 export type SettingGroup = "What to serve" | "Who may do what" | "Limits" | "Telling";
 
 /** Smallest msize that a server takes, bytes. */
-export const MIN_MSIZE = 4096;
+export const MIN_MSIZE: number = 4096;
 /** Largest msize that a server takes, bytes. */
-export const MAX_MSIZE = 16 * 1024 * 1024;
+export const MAX_MSIZE: number = 16 * 1024 * 1024;
 /** A payload of 1 MiB and the longest header in front of one. */
-export const DEFAULT_MSIZE = 1024 * 1024 + 24;
+export const DEFAULT_MSIZE: number = 1024 * 1024 + 24;
 
 const LOG_LEVELS = ["error", "warn", "info", "debug"] as const satisfies readonly LogLevel[];
 const LOG_FORMATS = ["text", "json"] as const satisfies readonly LogFormat[];

@@ -125,7 +125,7 @@ export interface RunningServer {
   reload(configuration: ServeConfiguration): Promise<void>;
   /**
    * Stops accepting, lets requests in flight end for at most `graceMs`, closes every connection,
-   * removes socket files.
+   * removes socket files. A second call with 0 ends what is left of that time.
    */
   stop(graceMs: number): Promise<void>;
 }

@@ -1,0 +1,428 @@
+// The program as its users meet it: as a process.
+import assert from "node:assert/strict";
+import { Client } from "../lib/client/mod.ts";
+import { LOCK_FLAGS, LOCK_TYPES, O_RDWR } from "../lib/p9/mod.ts";
+import { dial } from "../lib/transport/mod.ts";
+import { VERSION } from "../cli/version.ts";
+
+const MAIN = new URL("../cli/main.ts", import.meta.url).pathname;
+const PATIENCE_MS = 20_000;
+
+interface Ended {
+  readonly code: number;
+  readonly signal: Deno.Signal | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running `virtfs`. Disposing kills it. */
+class Virtfs implements AsyncDisposable {
+  stdout = "";
+  stderr = "";
+  readonly ended: Promise<Ended>;
+  readonly #child: Deno.ChildProcess;
+  #watchers: (() => void)[] = [];
+  #hasEnded = false;
+
+  constructor(args: readonly string[], command: readonly string[] = [Deno.execPath()]) {
+    const [program = "", ...before] = command;
+    this.#child = new Deno.Command(program, {
+      args: [...before, "run", "--no-check", "-A", MAIN, ...args],
+      // What the tests were started with must not decide what they find.
+      env: { NO_COLOR: "1", LISTEN_PID: "", LISTEN_FDS: "" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const child = this.#child;
+    const streams = Promise.all([
+      this.#collect(child.stdout, (text) => this.stdout += text),
+      this.#collect(child.stderr, (text) => this.stderr += text),
+    ]);
+    this.ended = (async () => {
+      const { code, signal } = await child.status;
+      await streams;
+      this.#hasEnded = true;
+      this.#tellWatchers();
+      return { code, signal, stdout: this.stdout, stderr: this.stderr };
+    })();
+  }
+
+  /** Sends a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits until an output matches. */
+  async said(pattern: RegExp): Promise<RegExpExecArray> {
+    const timer = setTimeout(() => this.#end(), PATIENCE_MS);
+    try {
+      for (;;) {
+        const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+        if (found !== null) return found;
+        assert(!this.#hasEnded, `ended without ${pattern}:\n${this.stdout}${this.stderr}`);
+        await new Promise<void>((resolve) => this.#watchers.push(resolve));
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      take(text);
+      this.#tellWatchers();
+    }
+  }
+
+  #tellWatchers(): void {
+    for (const tell of this.#watchers.splice(0)) tell();
+  }
+
+  #end(): void {
+    if (!this.#hasEnded) this.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#end();
+    } catch {
+      // It has ended just now.
+    }
+    await this.ended;
+  }
+}
+
+/** A process that holds a lock on a file. Every Debian has perl-base. Disposing kills it. */
+class LockHolder implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+  }
+
+  static async start(path: string): Promise<LockHolder> {
+    const script = `use Fcntl; $| = 1; open(my $file, "+<", $ARGV[0]) or die $!;
+      my $lock = pack("s s x4 l! l! i x4", F_WRLCK, 0, 0, 0, 0);
+      fcntl($file, F_SETLK, $lock) or die $!; print "held"; sleep 60;`;
+    const child = new Deno.Command("perl", {
+      args: ["-e", script, path],
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    await reader.cancel();
+    assert.equal(new TextDecoder().decode(value), "held");
+    return new LockHolder(child);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
+  }
+}
+
+/** Runs a command that ends by itself. */
+async function virtfs(...args: string[]): Promise<Ended> {
+  await using process = new Virtfs(args);
+  const timer = setTimeout(() => process.kill("SIGKILL"), PATIENCE_MS);
+  try {
+    return await process.ended;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A folder to serve, with a file in it. Disposing removes it. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "virtfs-cli-" });
+  readonly export = `${this.path}/export`;
+  readonly socket = `${this.path}/virtfs.sock`;
+
+  constructor() {
+    Deno.mkdirSync(this.export);
+    Deno.writeTextFileSync(`${this.export}/hello`, "hello, world\n");
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** Reads a file through the server at an address. */
+async function readOver(address: string, path: string, aname = ""): Promise<string> {
+  await using client = await Client.connect(await dial(address));
+  await using root = await client.attach({ aname, n_uname: 0 });
+  await using file = await root.walk(path);
+  await file.open();
+  return new TextDecoder().decode(await file.readAll());
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// To take new ones: deno run -A cli/main.ts serve --help >test/help/serve.txt
+for (const command of ["", "serve"]) {
+  const name = command === "" ? "virtfs" : command;
+  Deno.test(`${["virtfs", command].join(" ").trim()} --help is as in test/help/${name}.txt`, async () => {
+    const words = command === "" ? [] : [command];
+    const expected = await Deno.readTextFile(new URL(`help/${name}.txt`, import.meta.url));
+    const { code, stdout, stderr } = await virtfs(...words, "--help");
+    assert.equal(stdout, expected);
+    assert.equal(stderr, "");
+    assert.equal(code, 0);
+  });
+}
+
+Deno.test("virtfs help serve is virtfs serve --help", async () => {
+  const { code, stdout } = await virtfs("help", "serve");
+  assert.match(stdout, /^Usage: virtfs serve \[PATH\]/);
+  assert.equal(code, 0);
+});
+
+Deno.test("virtfs --version tells that of deno.json", async () => {
+  const config = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  const { code, stdout } = await virtfs("--version");
+  assert.equal(stdout, `${config.version}\n`);
+  assert.equal(VERSION, config.version);
+  assert.equal(code, 0);
+});
+
+const wrong: [words: string[], line: string][] = [
+  [[], 'virtfs: a command is missing; the commands are: serve ("virtfs --help")'],
+  [["serv"], "virtfs: unknown command 'serv'; did you mean serve?"],
+  [["banana"], `virtfs: unknown command 'banana'; "virtfs --help" lists the commands`],
+  [["--verison"], "virtfs: unknown option '--verison'; did you mean --version?"],
+  [["help", "banana"], `virtfs: unknown command 'banana'; "virtfs --help" lists the commands`],
+  [["serve", "--lisen"], "virtfs serve: unknown option '--lisen'; did you mean --listen?"],
+  [["serve"], "virtfs serve: Nothing to serve: give a PATH, --export NAME=PATH or --config FILE"],
+  [
+    ["serve", "/", "--msize", "12"],
+    'virtfs serve: --msize takes 4096 to 16777216 bytes, such as 512k or 1M, not "12"',
+  ],
+  [
+    ["serve", "/", "--disable", "Twrit"],
+    'virtfs serve: --disable takes T-messages such as Trenameat, not "Twrit"; did you mean "Twrite"?',
+  ],
+];
+for (const [words, line] of wrong) {
+  Deno.test(`${["virtfs", ...words].join(" ")} says what is wrong and what is right`, async () => {
+    const { code, stdout, stderr } = await virtfs(...words);
+    assert.equal(stderr, `${line}\n`);
+    assert.equal(stdout, "");
+    assert.equal(code, 2);
+  });
+}
+
+Deno.test("virtfs serve fails with one line where there is no folder", async () => {
+  const { code, stdout, stderr } = await virtfs("serve", "/does/not/exist");
+  assert.equal(
+    stderr,
+    "virtfs serve: Cannot export /does/not/exist: there is no such file or folder\n",
+  );
+  assert.equal(stdout, "");
+  assert.equal(code, 1);
+});
+
+Deno.test("virtfs serve serves over TCP and a unix socket until SIGTERM", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    "--json",
+    "--listen=tcp://127.0.0.1:0",
+    `--listen=unix://${folder.socket}`,
+    "--squash-uid=0",
+  ]);
+  const told = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.equal(told.addresses.length, 2);
+  for (const address of told.addresses) {
+    assert.equal(await readOver(address, "hello"), "hello, world\n");
+    assert.equal(await readOver(address, "hello", folder.export), "hello, world\n");
+    await assert.rejects(readOver(address, "hello", "/no/such/export"));
+  }
+  assert.equal((Deno.lstatSync(folder.socket).mode ?? 0) & 0o777, 0o600);
+  server.kill("SIGTERM");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(exists(folder.socket), false);
+});
+
+Deno.test("virtfs serve tells people how to mount and ends tidily on SIGINT", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs(["serve", folder.export, `--listen=unix://${folder.socket}`]);
+  const [, line = ""] = await server.said(/To mount:\n {2}(.*)\n/);
+  assert.equal(
+    line,
+    `sudo mount -t 9p -o trans=unix,version=9p2000.L,msize=1048576,aname=${folder.export} ` +
+      `${folder.socket} /mnt`,
+  );
+  server.kill("SIGINT");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(exists(folder.socket), false);
+});
+
+Deno.test("virtfs serve fails with one line where the port is in use", async () => {
+  using folder = new Folder();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const address = `tcp://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`;
+  const { code, stdout, stderr } = await virtfs("serve", folder.export, "--listen", address);
+  assert.match(stderr, new RegExp(`^virtfs serve: Cannot listen on ${address}: [^\n]*in use\n$`));
+  assert.equal(stdout, "");
+  assert.equal(code, 1);
+});
+
+Deno.test("virtfs serve does not take the socket of a server that runs", async () => {
+  using folder = new Folder();
+  const words = ["serve", folder.export, `--listen=unix://${folder.socket}`];
+  await using server = new Virtfs(words);
+  await server.said(/To mount:/);
+  const { code, stderr } = await virtfs(...words);
+  assert.match(stderr, /^virtfs serve: Cannot listen on unix:[^\n]*in use\n$/);
+  assert.equal(code, 1);
+  assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+});
+
+Deno.test("virtfs serve that was killed leaves a socket which the next one takes over", async () => {
+  using folder = new Folder();
+  const words = ["serve", folder.export, `--listen=unix://${folder.socket}`];
+  {
+    await using killed = new Virtfs(words);
+    await killed.said(/To mount:/);
+  }
+  assert.equal(exists(folder.socket), true);
+  await using server = new Virtfs(words);
+  await server.said(/To mount:/);
+  assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+});
+
+Deno.test("virtfs serve ends at once on a second SIGINT, with requests still in flight", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs(["serve", folder.export, `--listen=unix://${folder.socket}`]);
+  await server.said(/To mount:/);
+  // Somebody on the host holds a lock, so a request for it waits for as long as that lasts.
+  await using _holder = await LockHolder.start(`${folder.export}/hello`);
+  await using client = await Client.connect(await dial(`unix://${folder.socket}`));
+  await using root = await client.attach({ n_uname: 0 });
+  await using file = await root.walk("hello");
+  await file.open(O_RDWR);
+  const { LOCK_TYPE_WRLCK: type } = LOCK_TYPES;
+  const waiting = file.lock({ type, flags: LOCK_FLAGS.LOCK_FLAGS_BLOCK, proc_id: 1 });
+  const refused = assert.rejects(waiting, { name: "DisconnectedError" });
+
+  const before = performance.now();
+  server.kill("SIGINT");
+  await server.said(/stopping/);
+  server.kill("SIGINT");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 130, stderr);
+  assert(performance.now() - before < 4000, "it took the time of the grace");
+  assert.equal(exists(folder.socket), false);
+  await refused;
+});
+
+Deno.test("virtfs serve reads its file again on SIGHUP and keeps the old one if it is broken", async () => {
+  using folder = new Folder();
+  const config = `${folder.path}/virtfs.toml`;
+  const listen = `listen = "unix://${folder.socket}"\n`;
+  Deno.writeTextFileSync(config, `${listen}[[export]]\nname = "a"\npath = "export"\n`);
+  await using server = new Virtfs(["serve", "--config", config]);
+  await server.said(/To mount:/);
+  const address = `unix://${folder.socket}`;
+  assert.equal(await readOver(address, "hello", "a"), "hello, world\n");
+
+  Deno.writeTextFileSync(config, `${listen}[[export]]\nname = "b"\npaht = "export"\n`);
+  server.kill("SIGHUP");
+  await server.said(/error Cannot reload: .*line 4: there is no key "paht"; did you mean "path"\?/);
+  assert.equal(await readOver(address, "hello", "a"), "hello, world\n");
+
+  Deno.writeTextFileSync(config, `${listen}[[export]]\nname = "b"\npath = "export"\n`);
+  server.kill("SIGHUP");
+  await server.said(/info {2}reloaded/);
+  assert.equal(await readOver(address, "hello", "b"), "hello, world\n");
+  await assert.rejects(readOver(address, "hello", "a"));
+});
+
+Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    "--json",
+    `--listen=unix://${folder.socket}`,
+    "--metrics=tcp://127.0.0.1:0",
+  ]);
+  const told = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  await readOver(`unix://${folder.socket}`, "hello");
+  const metrics = await (await fetch(told.metrics)).text();
+  assert.match(metrics, /^virtfs_requests_total\{message="Tattach"\} 1$/m);
+  assert.match(metrics, /^virtfs_file_read_bytes_total 13$/m);
+  assert.match(metrics, /^virtfs_connections_total 1$/m);
+  const health = await fetch(new URL("/healthz", told.metrics));
+  assert.equal(await health.text(), "ok\n");
+  server.kill("SIGUSR1");
+  await server.said(/^Tattach +1 +0$/m);
+});
+
+Deno.test("virtfs serve refuses changes with --read-only and messages with --disable", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    `--listen=unix://${folder.socket}`,
+    "--read-only",
+    "--disable=Tgetattr",
+  ]);
+  await server.said(/read-only, security model/);
+  await server.said(/To mount:/);
+  await using client = await Client.connect(await dial(`unix://${folder.socket}`));
+  await using root = await client.attach({ n_uname: 0 });
+  await assert.rejects(root.mkdir("new"), { name: "Errno", message: /EROFS|read-only/i });
+  await assert.rejects(root.getattr(), { name: "Errno", message: /EOPNOTSUPP|not supported/i });
+  assert.equal(exists(`${folder.export}/new`), false);
+});
+
+Deno.test("virtfs serve takes the socket that systemd passes", async () => {
+  using folder = new Folder();
+  // What systemd does: a listening socket as descriptor 3, and words in the environment. Every
+  // Debian has perl-base.
+  const activate = `use Socket; use POSIX (); $^F = 255;
+    my $s; socket($s, AF_UNIX, SOCK_STREAM, 0) && bind($s, sockaddr_un($ARGV[0])) && listen($s, 9) or die $!;
+    POSIX::dup2(fileno($s), 3) if fileno($s) != 3;
+    $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; shift; exec { $ARGV[0] } @ARGV or die $!;`;
+  await using server = new Virtfs(
+    ["serve", folder.export, "--json", "--squash-uid=0"],
+    ["perl", "-e", activate, folder.socket, Deno.execPath()],
+  );
+  const told = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.equal(told.addresses.length, 1);
+  assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+  server.kill("SIGTERM");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0, stderr);
+  // It is systemd's.
+  assert.equal(exists(folder.socket), true);
+});
+
+Deno.test("virtfs serve as root does not obey clients on sockets that others reach", async () => {
+  using folder = new Folder();
+  const isRoot = Deno.uid() === 0;
+  const { code, stdout, stderr } = await virtfs(
+    "serve",
+    folder.export,
+    "--listen=tcp://127.0.0.1:0",
+    "--security-model=passthrough",
+    "--dry-run",
+  );
+  assert.equal(stdout, "");
+  assert.equal(code, isRoot ? 2 : 1);
+  assert.match(stderr, isRoot ? /^virtfs serve: Refused to export .*--squash-uid/ : /needs root/);
+});
