@@ -135,6 +135,7 @@ class Conversation {
     if (frame === undefined) return `nothing for ${PATIENCE_MS / 1000} s`;
     if (frame === null) {
       this.isOpen = false;
+      this.#channel.close();
       return "the end of the connection";
     }
     const message = tryDecode(new Wire(frame), 0, frame.length, this.dialect);

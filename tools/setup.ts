@@ -14,6 +14,7 @@ const PACKAGES = {
   "attr": "extended attributes, checked from outside",
   "busybox-static": "user space of the guests",
   "cpio": "initial file systems of the guests",
+  "debootstrap": "root file systems of guests",
   "diod": "a second server to compare with",
   "e2fsprogs": "file systems of a test's own",
   "gcc": "small C programs that tests compile",

@@ -34,13 +34,13 @@ const MAX_REQUESTS = 32768;
 /** Largest message asked for unless told otherwise: what Linux asks for. */
 const DEFAULT_MSIZE = 131072 + 24;
 
-type WithoutTag<M> = M extends TMessage ? Omit<M, "tag"> : never;
-
 /** Names of T-messages that can be requested. */
 export type RequestKind = Exclude<TKind, "Tversion" | "Tflush">;
 
 /** The T-message of a kind without its tag, which the client allots. */
-export type RequestOf<K extends RequestKind> = WithoutTag<Extract<TMessage, { readonly kind: K }>>;
+export type RequestOf<K extends RequestKind> = K extends unknown
+  ? Omit<Extract<TMessage, { readonly kind: K }>, "tag">
+  : never;
 
 /** The R-message that answers a kind of T-message. */
 export type ReplyTo<K extends RequestKind> = Extract<
@@ -96,11 +96,22 @@ interface Pending {
  * Owns its channel. Disposing closes the connection, which ends every request and fid.
  *
  * @example Read a file
- * ```ts ignore
- * await using client = await Client.connect(await dial("tcp://127.0.0.1:5640"));
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { Client } from "@virtfs/virtfs/client";
+ * import { MemoryTree } from "@virtfs/virtfs/fs";
+ * import { Server } from "@virtfs/virtfs/server";
+ * import { connectInMemory } from "@virtfs/virtfs/transport";
+ *
+ * const tree = new MemoryTree();
+ * tree.addFile("etc/motd", "hello");
+ * const server = new Server({ exports: [{ name: "", tree, readOnly: true }] });
+ *
+ * await using client = await Client.connect(connectInMemory(server.accept));
  * await using root = await client.attach({ n_uname: 0 });
- * await using file = await (await root.walk("etc/motd")).open();
- * const bytes = await file.readAll();
+ * await using file = await root.walk("etc/motd");
+ * await file.open();
+ * assert.equal(new TextDecoder().decode(await file.readAll()), "hello");
  * ```
  */
 export class Client implements AsyncDisposable {

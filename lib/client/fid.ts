@@ -32,6 +32,9 @@ const MAX_NAMES = 16;
 /** Requests that one read or write of a large piece keeps under way. */
 const WINDOW = 8;
 
+/** Largest extended attribute that is fetched, in bytes: Linux has 64 KiB, and a server may lie. */
+const MAX_ATTRIBUTE = 1n << 20n;
+
 /** How to create a file. */
 export interface CreateOptions {
   /** Linux open flags; O_CREAT goes without saying. Read and write if not given. */
@@ -521,9 +524,7 @@ export class Fid implements AsyncDisposable {
       throw error;
     }
     await using attribute = new Fid(this.client, newfid, this.#qid);
-    // The server says how much there is, and it may be wrong or hostile.
-    const limit = this.client.msize + 65536;
-    if (size > BigInt(limit)) throw errno("E2BIG");
+    if (size > MAX_ATTRIBUTE) throw errno("E2BIG");
     const value = new Uint8Array(Number(size));
     const n = await attribute.readInto(value, 0n, options);
     return value.subarray(0, n);

@@ -56,7 +56,11 @@ export interface Credentials {
   hides(name: string): boolean;
   /** Type of a folder entry as the client sees it: `DT_*`, or `DT_UNKNOWN` for "look at the file". */
   entryType(type: number): number;
-  /** Permission bits that a new file or folder is made with, before {@linkcode Credentials.adopt}. */
+  /**
+   * Permission bits that a file is made with, before {@linkcode Credentials.adopt}.
+   *
+   * @param mode Type and permission bits that the client wants.
+   */
   creationMode(mode: number): number;
   /** Makes a symbolic link. */
   symlink(target: string, folder: number, name: string): number;
@@ -88,6 +92,12 @@ export interface Credentials {
   xattrName(name: string, use: "get" | "set" | "remove"): string | number;
   /** The name under which an extended attribute of the host is listed, or null. */
   xattrListed(name: string): string | null;
+  /** A file got another name; a failure takes it away again. For models that keep something by name. */
+  linked?(target: Place, folder: number, name: string): number;
+  /** A name is about to be removed; a failure keeps it. */
+  removing?(folder: number, name: string, directory: boolean): number;
+  /** An entry was moved; a failure moves it back. */
+  renamed?(folder: number, name: string, newFolder: number, newName: string): number;
 }
 
 /** Bits that let a file act as its owner. */
@@ -151,7 +161,10 @@ abstract class PlainCredentials implements Credentials {
     return typeof this.xattrName(name, "get") === "string" ? name : null;
   }
 
-  /** Owner first, since changing it takes set-id bits away; each only where it differs. */
+  /**
+   * Owner first, since changing it takes set-id bits away; each only where it differs. Those bits
+   * are never there yet: see {@linkcode PlainCredentials.creationMode}.
+   */
   protected own(
     place: Place,
     mode: number,
@@ -166,7 +179,7 @@ abstract class PlainCredentials implements Credentials {
       if (result < 0 && mustOwn) return result;
     }
     if ((mode & S_IFMT) === S_IFLNK) return 0;
-    if (isOwned && (made.mode & PERMISSIONS) === (mode & PERMISSIONS)) return 0;
+    if ((made.mode & PERMISSIONS) === (mode & PERMISSIONS)) return 0;
     return chmodFd(place.handle(), mode & PERMISSIONS);
   }
 }

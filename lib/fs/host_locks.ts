@@ -25,7 +25,6 @@ import {
   ofdGetLock,
   ofdSetLock,
   openat,
-  reopen,
 } from "../linux/mod.ts";
 import { errno } from "../p9/mod.ts";
 import type { HostShared } from "./host_shared.ts";
@@ -227,7 +226,7 @@ export class HostLocks {
   #open(): number {
     const flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     if (!this.#shared.readOnly) {
-      const fd = reopen(this.#file.handle(), flags);
+      const fd = this.#shared.openAgain(this.#file.handle(), flags);
       if (fd >= 0) return fd;
       const isRefused = fd === -EACCES || fd === -EPERM || fd === -EROFS || fd === -EISDIR ||
         fd === -ETXTBSY;

@@ -34,7 +34,6 @@ import {
   openat,
   removexattrat,
   renameat,
-  reopen,
   scratch,
   setxattrat,
   statx,
@@ -339,7 +338,12 @@ export class HostNode implements Node, Place {
     // Always exclusive: to open what exists is left to open(), which knows what must not be opened.
     const wanted = flags & OPEN_FLAGS & ~O_NOATIME | SAFE_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW;
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
-      const fd = openat(this.handle(), name, wanted, credentials.creationMode(mode));
+      const fd = openat(
+        this.handle(),
+        name,
+        wanted,
+        credentials.creationMode(S_IFREG | mode & PERMISSIONS),
+      );
       if (fd >= 0) return this.#created(fd, name, flags, mode & PERMISSIONS, gid, by);
       if (fd !== -EEXIST || (flags & O_EXCL) !== 0) failed(fd);
       const existing = this.#tryWalk(name);
@@ -357,8 +361,9 @@ export class HostNode implements Node, Place {
   /** Makes a folder. */
   mkdir(name: string, mode: number, gid: number, by: Identity): Qid {
     const { credentials } = this.#start(name);
-    ok(mkdirat(this.handle(), name, credentials.creationMode(mode)));
-    return this.#adopt(name, S_IFDIR | mode & PERMISSIONS, gid, 0n, by);
+    const wanted = S_IFDIR | mode & PERMISSIONS;
+    ok(mkdirat(this.handle(), name, credentials.creationMode(wanted)));
+    return this.#adopt(name, wanted, gid, 0n, by);
   }
 
   /** Makes a symbolic link. */
@@ -382,10 +387,11 @@ export class HostNode implements Node, Place {
     const type = wanted & S_IFMT;
     if (type === S_IFDIR) throw errno("EPERM");
     if (type === S_IFLNK) throw errno("EINVAL");
-    const made = type | credentials.creationMode(wanted & PERMISSIONS);
+    const full = type | wanted & PERMISSIONS;
+    const made = type | credentials.creationMode(full);
     ok(credentials.mknod(this.handle(), name, made, major, minor));
-    const rdev = hasDevice(wanted) ? encodeDevice(major, minor) : 0n;
-    return this.#adopt(name, type | wanted & PERMISSIONS, gid, rdev, by);
+    const rdev = hasDevice(full) ? encodeDevice(major, minor) : 0n;
+    return this.#adopt(name, full, gid, rdev, by);
   }
 
   /** Gives a file one more name. */
@@ -395,6 +401,11 @@ export class HostNode implements Node, Place {
     shared.isPinned = true;
     try {
       ok(linkFd(source.handle(), this.handle(), name));
+      const kept = shared.credentials.linked?.(source, this.handle(), name) ?? 0;
+      if (kept < 0) {
+        unlinkat(this.handle(), name, 0);
+        failed(kept);
+      }
     } finally {
       shared.isPinned = false;
     }
@@ -406,6 +417,7 @@ export class HostNode implements Node, Place {
     shared.isPinned = true;
     try {
       this.#secure(name);
+      ok(shared.credentials.removing?.(this.handle(), name, directory) ?? 0);
       ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
     } finally {
       shared.isPinned = false;
@@ -422,6 +434,11 @@ export class HostNode implements Node, Place {
       this.#secure(name);
       target.#secure(newName);
       ok(renameat(this.handle(), name, target.handle(), newName));
+      const kept = shared.credentials.renamed?.(this.handle(), name, target.handle(), newName) ?? 0;
+      if (kept < 0) {
+        renameat(target.handle(), newName, this.handle(), name);
+        failed(kept);
+      }
       // Whoever holds the file finds it in its new place.
       const moved = target.#lookup(newName);
       if (moved !== undefined) moved.#place(target, newName);
@@ -584,13 +601,18 @@ export class HostNode implements Node, Place {
 
   /** The node of a descriptor that was just opened in this folder, which it takes over. */
   #found(fd: number, name: string): HostNode {
-    const shared = this.#shared;
-    const { statx: found } = shared;
-    const result = statx(fd, null, LOOK, STATX_MASK, found);
+    const result = statx(fd, null, LOOK, STATX_MASK, this.#shared.statx);
     if (result < 0) {
       close(fd);
       failed(result);
     }
+    return this.#known(fd, name);
+  }
+
+  /** As `#found`, of a descriptor that statx has looked at. */
+  #known(fd: number, name: string): HostNode {
+    const shared = this.#shared;
+    const { statx: found } = shared;
     let key = "";
     let known: HostNode | undefined;
     if (shared.isAtHome()) {
@@ -599,7 +621,8 @@ export class HostNode implements Node, Place {
       key = foreignKey(shared);
       known = shared.foreign.get(key);
     }
-    if (known !== undefined) {
+    // Without its descriptor a node does not keep its inode number from being given to another file.
+    if (known !== undefined && (known.#fd >= 0 || known.#isFound())) {
       if (known.#fd < 0) {
         known.#restore(fd);
       } else {
@@ -635,9 +658,10 @@ export class HostNode implements Node, Place {
   #lookup(name: string): HostNode | undefined {
     const shared = this.#shared;
     if (statx(this.handle(), name, LOOK, STATX_MASK, shared.statx) < 0) return undefined;
-    return shared.isAtHome()
+    const node = shared.isAtHome()
       ? shared.nodes.get(shared.statx.ino)
       : shared.foreign.get(foreignKey(shared));
+    return node !== undefined && (node.#fd >= 0 || node.#isFound()) ? node : undefined;
   }
 
   /** As walk(); null if there is no such entry. */
@@ -770,8 +794,12 @@ export class HostNode implements Node, Place {
   /** Ends the node; returns the parent, whose reference the caller gives back. */
   #end(): HostNode | null {
     const shared = this.#shared;
-    if (this.#key === "") shared.nodes.delete(this.#inode);
-    else shared.foreign.delete(this.#key);
+    // Another file may have taken the place of one that was gone.
+    if (this.#key !== "") {
+      if (shared.foreign.get(this.#key) === this) shared.foreign.delete(this.#key);
+    } else if (shared.nodes.get(this.#inode) === this) {
+      shared.nodes.delete(this.#inode);
+    }
     if (this.#fd < 0) shared.reclaimed--;
     this.#closeHandle();
     this.#locks?.endAll();
@@ -783,13 +811,15 @@ export class HostNode implements Node, Place {
 
   /** A descriptor with access to the file itself. */
   #reopen(flags: number): number {
-    let fd = reopen(this.handle(), flags);
+    let fd = this.#shared.openAgain(this.handle(), flags);
     if (fd === -EMFILE || fd === -ENFILE) {
       this.#shared.reclaim();
-      fd = reopen(this.handle(), flags);
+      fd = this.#shared.openAgain(this.handle(), flags);
     }
     // Only the owner may leave the time of last read alone.
-    if (fd === -EPERM && (flags & O_NOATIME) !== 0) fd = reopen(this.handle(), flags & ~O_NOATIME);
+    if (fd === -EPERM && (flags & O_NOATIME) !== 0) {
+      fd = this.#shared.openAgain(this.handle(), flags & ~O_NOATIME);
+    }
     return fd < 0 ? failed(fd) : fd;
   }
 
@@ -815,13 +845,16 @@ export class HostNode implements Node, Place {
     by: Identity,
   ): HostFile {
     const shared = this.#shared;
+    const { credentials } = shared;
     let node: HostNode | null = null;
     try {
       const place: Place = { handle: () => fd, folderHandle: () => this.handle(), name };
       ok(statx(fd, null, LOOK, STATX_MASK, shared.statx));
       const made = ownershipOf(shared);
-      ok(shared.credentials.adopt(place, S_IFREG | mode, by.uid, gid, 0n, made));
-      node = this.#found(ok(reopen(fd, O_PATH | O_CLOEXEC)), name);
+      ok(credentials.adopt(place, S_IFREG | mode, by.uid, gid, 0n, made));
+      const handle = ok(shared.openAgain(fd, O_PATH | O_CLOEXEC));
+      // What a model keeps beside the file may have been looked at in between.
+      node = credentials.presents ? this.#found(handle, name) : this.#known(handle, name);
       return new HostFile(shared, node, fd, flags, by.session);
     } catch (error) {
       node?.release();

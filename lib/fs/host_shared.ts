@@ -4,9 +4,16 @@
  * @module
  */
 import {
+  AT_FDCWD,
+  check,
+  close,
   FoundLock,
   IoVectors,
   MappedMemory,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  openat,
   Statfs,
   Statx,
   STATX_BASIC_STATS,
@@ -18,7 +25,8 @@ import type { Credentials, Ownership } from "./credentials.ts";
 import type { HostNode } from "./host_node.ts";
 import type { HostOpened } from "./host_opened.ts";
 import type { Timers } from "./host_locks.ts";
-import type { DeviceTable, MultiDevices } from "./qid.ts";
+import { DeviceTable } from "./qid.ts";
+import type { MultiDevices } from "./qid.ts";
 
 /** Everything that statx is asked for. */
 export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
@@ -63,6 +71,15 @@ export function checkName(name: string): void {
   }
 }
 
+/** Makes a folder for nobody else, unless another thread was faster. */
+function makePrivate(path: string): void {
+  try {
+    Deno.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
 /** State of a {@linkcode HostTree} that its nodes and files work with. One thread uses it. */
 export class HostShared {
   /** The model of credentials. */
@@ -71,8 +88,6 @@ export class HostShared {
   readonly readOnly: boolean;
   /** What becomes of other devices. */
   readonly multiDevices: MultiDevices;
-  /** Numbers of files. */
-  readonly devices: DeviceTable;
   /** Told once of what an administrator should know. */
   readonly warn: (text: string) => void;
   /** Clock for locks that wait. */
@@ -109,8 +124,12 @@ export class HostShared {
   rootMinor = 0;
   /** Mount of the root. */
   rootMount = 0n;
+  /** "/proc/self/fd": the way from a handle to a descriptor with access. */
+  readonly #descriptors: number;
   readonly #maxHandles: number;
   readonly #lockDirectory: string | undefined;
+  #devices: DeviceTable | undefined;
+  #hasLockDirectory = false;
   #madeLockDirectory: string | undefined;
   #hasWarned = false;
   #bounce: MappedMemory | undefined;
@@ -122,7 +141,7 @@ export class HostShared {
     readonly credentials: Credentials;
     readonly readOnly: boolean;
     readonly multiDevices: MultiDevices;
-    readonly devices: DeviceTable;
+    readonly devices: DeviceTable | undefined;
     readonly warn: (text: string) => void;
     readonly timers: Timers;
     readonly maxHandles: number;
@@ -131,9 +150,13 @@ export class HostShared {
     this.credentials = options.credentials;
     this.readOnly = options.readOnly;
     this.multiDevices = options.multiDevices;
-    this.devices = options.devices;
+    this.#devices = options.devices;
     this.warn = options.warn;
     this.timers = options.timers;
+    this.#descriptors = check(
+      openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0),
+      'open "/proc/self/fd"',
+    );
     this.#maxHandles = options.maxHandles;
     this.#lockDirectory = options.lockDirectory;
   }
@@ -157,6 +180,14 @@ export class HostShared {
     if (this.handles >= this.#maxHandles) this.reclaim();
   }
 
+  /**
+   * Opens again what a handle refers to: the very same file, whatever its name leads to by now. One
+   * step from an open folder costs two thirds of the whole path.
+   */
+  openAgain(handle: number, flags: number): number {
+    return openat(this.#descriptors, String(handle), flags, 0);
+  }
+
   /** True if what statx saw last is on the device and mount of the root. */
   isAtHome(): boolean {
     const { statx } = this;
@@ -178,7 +209,7 @@ export class HostShared {
   pathOf(major: number, minor: number, inode: bigint): bigint {
     const isRootDevice = minor === this.rootMinor && major === this.rootMajor;
     if (isRootDevice && (inode < PLAIN_INODES || this.multiDevices !== "remap")) return inode;
-    if (this.multiDevices === "remap") return this.devices.path(major, minor, inode);
+    if (this.multiDevices === "remap") return this.#remap(major, minor, inode);
     if (this.multiDevices === "forbid") throw errno("ENODEV");
     if (!this.#hasWarned) {
       this.#hasWarned = true;
@@ -187,6 +218,20 @@ export class HostShared {
       );
     }
     return inode;
+  }
+
+  /** Claims the first place in a table of devices for the root, whose numbers stay as they are. */
+  claimDevice(): void {
+    this.#devices?.path(this.rootMajor, this.rootMinor, 0n);
+  }
+
+  /** A table of our own is made when there is a second device. */
+  #remap(major: number, minor: number, inode: bigint): bigint {
+    if (this.#devices === undefined) {
+      this.#devices = new DeviceTable();
+      this.claimDevice();
+    }
+    return this.#devices.path(major, minor, inode);
   }
 
   /** `qid.version` of what statx saw last: differs when a time or the size does, and is never 0. */
@@ -205,15 +250,24 @@ export class HostShared {
     if (this.isPinned) return;
     let closed = 0;
     // Once round at most: what is in use now loses its mark in this round, its handle in a later one.
-    const effort = Math.min(RECLAIM_BATCH * RECLAIM_EFFORT, this.nodes.size);
+    const effort = Math.min(
+      RECLAIM_BATCH * RECLAIM_EFFORT,
+      this.nodes.size + this.foreign.size,
+    );
     for (let i = 0; i < effort && closed < RECLAIM_BATCH; i++) {
       let next = this.#hand?.next();
       if (next === undefined || next.done === true) {
-        this.#hand = this.nodes.values();
+        this.#hand = this.#all();
         next = this.#hand.next();
       }
       if (next.done !== true && next.value.reclaim()) closed++;
     }
+  }
+
+  /** All nodes; goes on with those that come while it is under way. */
+  *#all(): Generator<HostNode> {
+    yield* this.nodes.values();
+    yield* this.foreign.values();
   }
 
   /** Memory for a transfer whose own memory has no known address. */
@@ -234,12 +288,18 @@ export class HostShared {
 
   /** The folder for files that stand for those which cannot be locked themselves. */
   lockDirectory(): string {
-    if (this.#lockDirectory !== undefined) return this.#lockDirectory;
+    const given = this.#lockDirectory;
+    if (given !== undefined) {
+      if (!this.#hasLockDirectory) makePrivate(given);
+      this.#hasLockDirectory = true;
+      return given;
+    }
     return this.#madeLockDirectory ??= Deno.makeTempDirSync({ prefix: "virtfs-locks-" });
   }
 
   /** Gives all memory back, and removes what was made for locks. */
   dispose(): void {
+    close(this.#descriptors);
     this.#bounce?.[Symbol.dispose]();
     this.#bounce = undefined;
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();

@@ -5,7 +5,6 @@
  */
 import {
   AT_FDCWD,
-  check,
   close,
   getrlimit,
   LinuxError,
@@ -22,8 +21,7 @@ import { EVENT_LOOP_TIMERS } from "./host_locks.ts";
 import type { Timers } from "./host_locks.ts";
 import { HostNode } from "./host_node.ts";
 import { HostShared, STATX_MASK } from "./host_shared.ts";
-import { DeviceTable } from "./qid.ts";
-import type { MultiDevices } from "./qid.ts";
+import type { DeviceTable, MultiDevices } from "./qid.ts";
 import type { Identity, Node, Tree } from "./tree.ts";
 
 /** How a {@linkcode HostTree} is made. */
@@ -48,12 +46,14 @@ export interface HostTreeOptions {
   readonly devices?: DeviceTable;
   /**
    * Folder for files that stand for those which cannot be opened for writing but are to be locked,
-   * shared by all threads that serve the same root. By default one is made when it is needed.
+   * shared by all threads that serve the same root. It is made when it is needed, and removed by
+   * whoever named it. By default the tree has one of its own.
    */
   readonly lockDirectory?: string;
   /**
-   * Most descriptors for nodes. Nodes beyond it close theirs and open them again when used. By
-   * default half of what the process may have.
+   * Most descriptors for nodes of this tree. Beyond it, nodes that were not used for a while close
+   * theirs and open them again when needed. By default half of what the process may have: less is
+   * right if it has several trees.
    */
   readonly maxHandles?: number;
 }
@@ -86,7 +86,7 @@ export class HostTree implements Tree {
       credentials: options.credentials,
       readOnly: options.readOnly ?? false,
       multiDevices: options.multidevs ?? "remap",
-      devices: options.devices ?? new DeviceTable(),
+      devices: options.devices,
       warn: options.warn ?? (() => {}),
       timers: options.timers ?? EVENT_LOOP_TIMERS,
       maxHandles: options.maxHandles ?? Math.floor(descriptors / 2),
@@ -94,17 +94,17 @@ export class HostTree implements Tree {
     });
     const { statx: found } = this.#shared;
     const what = `open the folder "${options.root}"`;
-    const fd = check(openat(AT_FDCWD, options.root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0), what);
-    const result = statx(fd, null, 0, STATX_MASK, found);
+    const fd = openat(AT_FDCWD, options.root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    const result = fd < 0 ? fd : statx(fd, null, 0, STATX_MASK, found);
     if (result < 0) {
-      close(fd);
+      if (fd >= 0) close(fd);
+      this.#shared.dispose();
       throw new LinuxError(what, -result);
     }
     this.#shared.rootMajor = found.devMajor;
     this.#shared.rootMinor = found.devMinor;
     this.#shared.rootMount = found.mntId;
-    // Whoever comes first in the table of devices keeps its numbers.
-    this.#shared.devices.path(found.devMajor, found.devMinor, 0n);
+    this.#shared.claimDevice();
     const path = this.#shared.pathNumber();
     this.#root = new HostNode(this.#shared, fd, null, "/", found.mode & S_IFMT, path, "");
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tmpdir } from "node:os";
 import {
   close,
   EAGAIN,
@@ -401,8 +402,15 @@ export async function startServer(
   requireLinux("serve");
   const listeners: Listener[] = [];
   const workers: WorkerHandle[] = [];
-  const lockDirectory = await Deno.makeTempDir({ prefix: "virtfs-locks-" });
-  const cleanUp = () => Deno.removeSync(lockDirectory, { recursive: true });
+  const lockDirectory = `${tmpdir()}/virtfs-locks-${crypto.randomUUID()}`;
+  const cleanUp = () => {
+    try {
+      Deno.removeSync(lockDirectory, { recursive: true });
+    } catch (error) {
+      // Most servers never need it.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  };
   try {
     for (const address of configuration.listen) listeners.push(await listen(address));
     // What a client asks for is what a file gets; and a file that grows too large is an error of

@@ -34,8 +34,9 @@ type Kind = TMessage["kind"];
 /** Tversion, Tflush and Twrite are the session's own. */
 const TABLE: { readonly [K in Kind]?: Handler<Extract<TMessage, { kind: K }>> } = {
   Tattach: attach,
+  // ENOENT is what clients take to mean that no authentication is needed.
   Tauth: () => {
-    throw errno("EOPNOTSUPP");
+    throw errno("ENOENT");
   },
   Tclunk: clunk,
   Tcreate: create,

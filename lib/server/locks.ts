@@ -17,7 +17,7 @@ import {
   type Tgetlock,
   type Tlock,
 } from "../p9/mod.ts";
-import type { Session } from "./session.ts";
+import { BLOCKED, type Session } from "./session.ts";
 
 const MAX_OFFSET = 0x7fff_ffff_ffff_ffffn;
 
@@ -65,10 +65,13 @@ export function lock(session: Session, message: Tlock): Answer<RMessage> {
     status: isHeld ? LOCK_SUCCESS : LOCK_BLOCKED,
   });
   const by = owner(session, message);
-  const answer = mayWait
-    ? file.lock(range(message), by, true, session.signal())
-    : file.lock(range(message), by, false);
-  return answer instanceof Promise ? answer.then(status) : status(answer);
+  const signal = mayWait ? session.signal() : undefined;
+  const answer = file.lock(range(message), by, mayWait, signal);
+  if (!(answer instanceof Promise)) return status(answer);
+  return answer.then(status, (error) => {
+    if (signal?.reason === BLOCKED) return status(false);
+    throw error;
+  });
 }
 
 /** Tells which lock stands in the way of one. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Answer, Changes, OpenFile } from "../fs/mod.ts";
+import type { Answer, Changes, Identity, Node, OpenFile } from "../fs/mod.ts";
 import {
   DMDEVICE,
   DMDIR,
@@ -22,6 +22,7 @@ import {
   O_WRONLY,
   ORCLOSE,
   OTRUNC,
+  QTDIR,
   type RMessage,
   type Stat,
   type Tcreate,
@@ -167,12 +168,30 @@ export function wstat(session: Session, message: Twstat): Answer<RMessage> {
   return change(session, fid, record).then(() => ({ kind: "Rwstat", tag: message.tag }));
 }
 
+function isFolder(node: Node): boolean {
+  return (node.qid.type & QTDIR) !== 0;
+}
+
+/** Whether a folder has an entry. */
+async function exists(folder: Node, name: string, by: Identity): Promise<boolean> {
+  try {
+    (await folder.walk(name, by)).release();
+    return true;
+  } catch (error) {
+    if (error === errno("ENOENT")) return false;
+    throw error;
+  }
+}
+
 async function change(session: Session, fid: Fid, record: Stat): Promise<void> {
   const node = fid.target;
   const by = fid.identity;
   const isUnix = session.dialect === "9P2000.u";
   const isRenamed = record.name !== "" && record.name !== node.name;
   if (isRenamed) checkRenameName(record.name);
+  if (record.mode !== KEEP32 && (record.mode & DMDIR) !== 0 !== isFolder(node)) {
+    throw errno("EINVAL");
+  }
   const changes: Changes = {
     mode: record.mode === KEEP32 ? undefined : toPermissions(record.mode, session.dialect),
     uid: newOwner(record.n_uid, record.uid, isUnix),
@@ -185,6 +204,8 @@ async function change(session: Session, fid: Fid, record: Stat): Promise<void> {
   if (isRenamed) {
     const folder = await node.parent(by);
     try {
+      // Unix replaces what has the name, and Linux relies on it; Plan 9 does not. @see stat(5)
+      if (!isUnix && await exists(folder, record.name, by)) throw errno("EEXIST");
       await node.move(folder, record.name, by);
     } finally {
       folder.release();

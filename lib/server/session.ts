@@ -60,6 +60,9 @@ interface Inflight {
   readonly then: (() => void)[];
 }
 
+/** Reason to abort a waiting lock whose client shall ask again. */
+export const BLOCKED = "blocked";
+
 /** Msize of a connection before its first Tversion, in bytes: enough for that one message. */
 const FIRST_MSIZE = 8192;
 const R_LERROR_SIZE = 11;
@@ -171,6 +174,11 @@ export class Session implements Receiver {
     for (const entry of this.#inflight.values()) {
       if (entry.fids.includes(fid)) entry.controller?.abort();
     }
+  }
+
+  /** Ends the waiting of locks: their clients are told that they are blocked, and ask again. */
+  quiesce(): void {
+    for (const { controller } of this.#inflight.values()) controller?.abort(BLOCKED);
   }
 
   /** Takes a T-message from the transport. Never throws. */

@@ -9,6 +9,7 @@ import {
   NOFID,
   NONUNAME,
   type Qid,
+  QTDIR,
   type RMessage,
   type Tattach,
   type Tclunk,
@@ -63,6 +64,7 @@ function settle<T>(
 
 /** Goes one step down, up or nowhere. The node returned belongs to the caller. */
 function step(node: Node, name: string, from: Fid): Answer<Node> {
+  if ((node.qid.type & QTDIR) === 0) throw errno("ENOTDIR");
   if (name === "..") return node.parent(from.identity);
   if (name === ".") return node.hold();
   checkWalkName(name);

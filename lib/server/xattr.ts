@@ -5,6 +5,7 @@
  */
 import type { Answer } from "../fs/mod.ts";
 import {
+  byteLength,
   errno,
   type RMessage,
   type Segments,
@@ -28,7 +29,7 @@ export function xattrwalk(session: Session, message: Txattrwalk): Answer<RMessag
   const node = fid.target;
   session.fids.checkFree(message.newfid);
   if (message.name.includes("\0")) throw errno("EINVAL");
-  if (message.name.length > MAX_NAME) throw errno("ERANGE");
+  if (byteLength(message.name) > MAX_NAME) throw errno("ERANGE");
   const bind = (value: Uint8Array): RMessage => {
     session.fids.checkFree(message.newfid);
     const made = new Fid(message.newfid, fid.identity, fid.export, node.hold());
@@ -50,7 +51,7 @@ export function xattrcreate(session: Session, message: Txattrcreate): RMessage {
   if (fid.export.readOnly) throw errno("EROFS");
   if ((message.flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) throw errno("EINVAL");
   if (message.name === "" || message.name.includes("\0")) throw errno("EINVAL");
-  if (message.name.length > MAX_NAME) throw errno("ERANGE");
+  if (byteLength(message.name) > MAX_NAME) throw errno("ERANGE");
   if (message.attr_size > BigInt(MAX_VALUE)) throw errno("E2BIG");
   fid.xattr = {
     name: message.name,
@@ -70,7 +71,8 @@ export function writeXattr(fid: Fid, from: Segments, offset: bigint): number {
   if (xattr.value.length < size) xattr.value = new Uint8Array(size);
   const at = Number(offset);
   from.copyTo(xattr.value.subarray(at, at + from.length));
-  xattr.written = Math.max(xattr.written, at + from.length);
+  // Only what follows on counts, so that nothing is ever set that was not sent.
+  if (at <= xattr.written) xattr.written = Math.max(xattr.written, at + from.length);
   return from.length;
 }
 

@@ -9,7 +9,11 @@
 
 /** A step of preparing a guest failed: a download, an unpacking, a compilation. */
 export class GuestPreparationFailure extends Error {
-  /** @param message What could not be done and why. */
+  /**
+   * Describe the failure.
+   *
+   * @param message What could not be done and why.
+   */
   constructor(message: string) {
     super(message);
     this.name = "GuestPreparationFailure";

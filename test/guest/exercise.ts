@@ -87,7 +87,7 @@ interface Size {
 }
 
 const SIZES: Readonly<Record<Profile, Size>> = {
-  brief: { tree: 120, folders: [2_000], limitMs: 180_000 },
+  brief: { tree: 100, folders: [2_000], limitMs: 180_000 },
   ci: { tree: 5_000, folders: [2_000, 100_000], limitMs: 900_000 },
   full: { tree: 5_000, folders: [2_000, 100_000], limitMs: 1_800_000 },
 };
@@ -272,7 +272,7 @@ class Exercise {
   }
 
   async #unmount(): Promise<void> {
-    await this.#in(`umount ${this.#mount}; rm -rf $S; ! grep -q ${this.#mount} /proc/mounts`);
+    await this.#in(`umount ${this.#mount}; rm -rf $S; ! grep -q " ${this.#mount} " /proc/mounts`);
   }
 
   /** What kinds of entries the mount can hold. */
@@ -404,7 +404,8 @@ class Exercise {
     await this.#in(`
       mkdir -p ${second}
       mount -t 9p -o ${quote(mountWords(this.#options.mount))} ${source} ${second}
-      trap 'umount ${second}' EXIT
+      # Holders of a check that failed take a moment to end.
+      trap 'umount ${second} 2>/dev/null || { sleep 1; umount ${second}; }' EXIT
       helper check ${name} $M/locks ${second}/${this.#inside.split("/").at(-1)}/locks`);
   }
 

@@ -13,6 +13,7 @@
 import { DEFAULT_MODULES, GuestKernel } from "./kernel.ts";
 import { findBusybox, Initramfs } from "./initramfs.ts";
 import { assertTools, GUEST_TOOLS, which } from "./missing.ts";
+import type { QemuCommand } from "./qemu.ts";
 
 /** Address under which a guest with user networking reaches the host's loopback. */
 export const HOST_ADDRESS = "10.0.2.2";
@@ -26,6 +27,8 @@ export class GuestFailure extends Error {
   readonly console: string;
 
   /**
+   * Describe the failure.
+   *
    * @param message What happened.
    * @param console The end of the console.
    */
@@ -55,6 +58,8 @@ export class GuestCommandFailure extends Error {
   readonly result: GuestResult;
 
   /**
+   * Show a script and what it printed.
+   *
    * @param script The script.
    * @param result What it left.
    */
@@ -103,8 +108,8 @@ export interface GuestOptions {
   readonly prepare?: (files: Initramfs) => Promise<void> | void;
   /** Accelerator; what {@linkcode chooseAccelerator} says by default. */
   readonly accelerator?: Accelerator;
-  /** The program to run instead of `qemu-system-x86_64`. */
-  readonly qemu?: string;
+  /** QEMU to run, from `findQemu()`; the `qemu-system-x86_64` in PATH by default. */
+  readonly qemu?: QemuCommand;
 }
 
 /** What {@linkcode Guest.run} takes besides the script. */
@@ -179,6 +184,11 @@ export class Guest implements AsyncDisposable {
   /** The end of the guest's console. */
   get console(): string {
     return this.#machine.console;
+  }
+
+  /** Whether the guest is not there any more: it panicked, powered off or was killed. */
+  get hasEnded(): boolean {
+    return this.#machine.hasEnded;
   }
 
   /**
@@ -469,8 +479,8 @@ class Machine {
     const listeners: Deno.UnixListener[] = [];
     try {
       await Deno.writeFile(`${folder}/initramfs`, await buildInitramfs(kernel, slots, options));
-      const qemu = options.qemu ?? which("qemu-system-x86_64") ?? "qemu-system-x86_64";
-      const args = ["--pdeathsig", "KILL", qemu];
+      const qemu = options.qemu?.command ?? [which("qemu-system-x86_64") ?? "qemu-system-x86_64"];
+      const args = ["--pdeathsig", "KILL", ...qemu];
       args.push(...await machineArgs(qemu, accelerator), ...networkArgs(options.network ?? "user"));
       args.push("-m", `${options.memoryMiB ?? 768}`);
       args.push("-kernel", kernel.image, "-initrd", `${folder}/initramfs`);
@@ -598,20 +608,25 @@ const SLOW_FEATURES = ["erms", "fsrm", "fsrs", "fzrm", "fsrc", "la57"];
 
 const featureLists = new Map<string, Promise<ReadonlySet<string>>>();
 
-async function machineArgs(qemu: string, accelerator: Accelerator): Promise<string[]> {
+async function machineArgs(
+  qemu: QemuCommand["command"],
+  accelerator: Accelerator,
+): Promise<string[]> {
   const common = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"];
   common.push("-serial", "stdio", "-smp", "1", "-machine", `pc,accel=${accelerator}`);
   if (accelerator === "kvm") return [...common, "-cpu", "host"];
-  let features = featureLists.get(qemu);
-  if (features === undefined) featureLists.set(qemu, features = knownFeatures(qemu));
+  const program = qemu.join(" ");
+  let features = featureLists.get(program);
+  if (features === undefined) featureLists.set(program, features = knownFeatures(qemu));
   // A name that this QEMU does not know would be an error.
   const known = await features;
   const off = SLOW_FEATURES.filter((name) => known.has(name)).map((name) => `,-${name}`);
   return [...common, "-cpu", `max${off.join("")}`];
 }
 
-async function knownFeatures(qemu: string): Promise<ReadonlySet<string>> {
-  const { stdout } = await new Deno.Command(qemu, { args: ["-cpu", "help"] }).output();
+async function knownFeatures(qemu: QemuCommand["command"]): Promise<ReadonlySet<string>> {
+  const [program, ...args] = qemu;
+  const { stdout } = await new Deno.Command(program, { args: [...args, "-cpu", "help"] }).output();
   return new Set(new TextDecoder().decode(stdout).split(/\s+/));
 }
 

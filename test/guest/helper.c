@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -524,8 +525,10 @@ static void check_rewind(void) {
   DIR *folder = opendir("many");
   for (int round = 0; round < 2; round++) {
     int count = 0;
-    while (readdir(folder) != NULL) count++;
-    REQUIRE(count == 102, "round %d listed %d entries", round, count);
+    struct dirent *listed;
+    /* The dialect 9P2000 has no "." and "..", and v9fs makes none up. */
+    while ((listed = readdir(folder)) != NULL) count += listed->d_name[0] != '.';
+    REQUIRE(count == 100, "round %d listed %d entries", round, count);
     rewinddir(folder);
   }
   /* Removing while listing must reach every entry. */
@@ -794,6 +797,8 @@ static struct holder start_holder(const char *folder, const char *name) {
   pid_t process = fork();
   REQUIRE(process >= 0, "cannot fork");
   if (process == 0) {
+    /* A check that fails must leave nobody behind who keeps a mount busy. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(down[1]);
     close(up[0]);
     serve_locks(path, down[0], up[1]);

@@ -5,7 +5,8 @@
  */
 
 import { cached, cacheFolder, exists, GuestPreparationFailure, runTool } from "./cache.ts";
-import { assertTools, missingTools } from "./missing.ts";
+import { DebianSuite } from "./debian.ts";
+import { assertTools, which } from "./missing.ts";
 
 /** Modules that every guest of ours loads; what they depend on comes along. */
 export const DEFAULT_MODULES: readonly string[] = [
@@ -44,21 +45,32 @@ export class GuestKernel {
 
   /**
    * Use a folder that holds an unpacked kernel package: `boot/vmlinuz-RELEASE` and
-   * `lib/modules/RELEASE` (or `usr/lib/modules/RELEASE`).
+   * `lib/modules/RELEASE` (or `usr/lib/modules/RELEASE`, which may also hold the image, as
+   * `vmlinuz`).
    *
    * @param folder The folder.
    * @throws {GuestPreparationFailure} If image or modules are not there.
    */
   static async open(folder: string): Promise<GuestKernel> {
+    const bases = [`${folder}/lib/modules`, `${folder}/usr/lib/modules`];
+    const images: { path: string; release: string }[] = [];
     for (const boot of [`${folder}/boot`, folder]) {
-      const image = (await names(boot)).filter((name) => name.startsWith("vmlinuz-")).sort().at(-1);
-      if (image === undefined) continue;
-      const release = image.slice("vmlinuz-".length);
-      for (const base of [`${folder}/lib/modules`, `${folder}/usr/lib/modules`]) {
+      const name = (await names(boot)).filter((name) => name.startsWith("vmlinuz-")).sort().at(-1);
+      if (name === undefined) continue;
+      images.push({ path: `${boot}/${name}`, release: name.slice("vmlinuz-".length) });
+    }
+    for (const base of bases) {
+      for (const release of await names(base)) {
+        const path = `${base}/${release}/vmlinuz`;
+        if (await exists(path)) images.push({ path, release });
+      }
+    }
+    for (const { path, release } of images) {
+      for (const base of bases) {
         const modules = new Map<string, string>();
         await collectModules(`${base}/${release}`, modules);
         if (modules.size === 0) continue;
-        return new GuestKernel(await quickImage(`${boot}/${image}`), release, modules);
+        return new GuestKernel(await quickImage(path), release, modules);
       }
     }
     throw new GuestPreparationFailure(
@@ -82,6 +94,25 @@ export class GuestKernel {
     const newest = present.at(-1);
     if (newest !== undefined) return await GuestKernel.open(`${cacheFolder()}/${newest}`);
     return await GuestKernel.open(await unpackKernel(await currentPackage()));
+  }
+
+  /**
+   * Find the kernel of another Debian suite: in the cache, else downloaded and unpacked.
+   *
+   * @param suite Suite, as {@linkcode DebianSuite.open} takes it: `trixie` has Linux 6.12,
+   * `trixie-backports` a current one.
+   * @throws {GuestPreparationFailure} If it cannot be had.
+   */
+  static async ofSuite(suite: string): Promise<GuestKernel> {
+    // The name keeps it apart from those that find() looks for.
+    return await GuestKernel.open(
+      await cached(`kernel-${suite}`, async (target) => {
+        const packages = (await (await DebianSuite.open(suite)).closure(["linux-image-amd64"]))
+          .filter(({ name }) => /^linux-(image|base|binary|modules)-[0-9]/.test(name));
+        await (await DebianSuite.open(suite)).unpack(packages, target);
+        await leaveOutDrivers(target);
+      }),
+    );
   }
 
   /**
@@ -120,6 +151,12 @@ export class GuestKernel {
 /** Note of an ELF kernel that names its entry point for booting without a boot loader (PVH). */
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
 
+/** How kernels are compressed, by the first four bytes, and what undoes it. */
+const COMPRESSIONS: ReadonlyMap<number, { program: string; suffix: string }> = new Map([
+  [0xfd377a58, { program: "xz", suffix: "xz" }],
+  [0x28b52ffd, { program: "zstd", suffix: "zst" }],
+]);
+
 /**
  * Take the ELF kernel out of a compressed image, so that the guest need not decompress it: that
  * takes longer under emulation than all the rest of a boot.
@@ -133,14 +170,15 @@ async function quickImage(image: string): Promise<string> {
   const view = new DataView(bytes.buffer);
   const setupSectors = view.getUint8(0x1f1) || 4;
   const start = (setupSectors + 1) * 512 + view.getUint32(0x248, true);
-  const isXz = view.getUint32(start) === 0xfd377a58;
-  if (!isXz || missingTools(["xz"]) !== null) return image;
+  const kind = COMPRESSIONS.get(view.getUint32(start));
+  if (kind === undefined || which(kind.program) === null) return image;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const path = await cached(`vmlinux-${digest.toHex().slice(0, 16)}`, async (target) => {
     // The last 4 bytes are the size of the kernel, not a part of the compressed stream.
     const payload = bytes.subarray(start, start + view.getUint32(0x24c, true) - 4);
-    await Deno.writeFile(`${target}.xz`, payload);
-    await runTool(["xz", "-d", `${target}.xz`], { timeoutMs: 120_000 });
+    const packed = `${target}.${kind.suffix}`;
+    await Deno.writeFile(packed, payload);
+    await runTool([kind.program, "-dq", packed], { timeoutMs: 120_000 });
   });
   return hasDirectEntry(await Deno.readFile(path)) ? path : image;
 }
@@ -252,15 +290,19 @@ async function unpackKernel(name: string): Promise<string> {
       throw new GuestPreparationFailure(`Cannot download ${name}: apt-get left no package`);
     }
     await runTool(["dpkg-deb", "-x", archive, target], { cwd: workshop, timeoutMs: 300_000 });
-    for (const release of await names(`${target}/lib/modules`)) {
-      const drivers = `${target}/lib/modules/${release}/kernel/drivers`;
+    await leaveOutDrivers(target);
+  });
+}
+
+async function leaveOutDrivers(root: string): Promise<void> {
+  for (const base of [`${root}/lib/modules`, `${root}/usr/lib/modules`]) {
+    for (const release of await names(base)) {
       for (const folder of LEFT_OUT) {
-        if (await exists(`${drivers}/${folder}`)) {
-          await Deno.remove(`${drivers}/${folder}`, { recursive: true });
-        }
+        const path = `${base}/${release}/kernel/drivers/${folder}`;
+        if (await exists(path)) await Deno.remove(path, { recursive: true });
       }
     }
-  });
+  }
 }
 
 /**

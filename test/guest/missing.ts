@@ -10,6 +10,7 @@ export type Tool =
   | "apt"
   | "attr"
   | "busybox"
+  | "debootstrap"
   | "diod"
   | "gcc"
   | "ldd"
@@ -30,6 +31,7 @@ const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   apt: { commands: ["apt-get", "apt-cache", "dpkg-deb"], packages: ["apt", "dpkg"] },
   attr: { commands: ["setfattr", "getfattr"], packages: ["attr"] },
   busybox: { commands: ["busybox"], packages: ["busybox-static"], or: "apt" },
+  debootstrap: { commands: ["debootstrap"], packages: ["debootstrap"] },
   diod: { commands: ["diod"], packages: ["diod"] },
   gcc: { commands: ["gcc"], packages: ["gcc", "libc6-dev"] },
   ldd: { commands: ["ldd"], packages: ["libc-bin"] },
@@ -47,6 +49,8 @@ export class MissingTools extends Error {
   readonly packages: readonly string[];
 
   /**
+   * Name what is missing.
+   *
    * @param commands Programs that were not found.
    * @param packages Packages that bring them.
    */

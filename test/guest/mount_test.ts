@@ -1,0 +1,128 @@
+/**
+ * Real Linux mounts of `virtfs serve`, over TCP, in the ways that people mount.
+ *
+ * `VIRTFS_MOUNT_PROFILE=full` runs every combination in full size. `VIRTFS_MOUNT_ONLY=TEXT` runs
+ * the mounts whose name contains the text. See {@linkcode ServerProcess} for other servers.
+ */
+
+import assert from "node:assert/strict";
+import { Guest, HOST_ADDRESS } from "./guest.ts";
+import {
+  type CacheMode,
+  EXERCISE_TOOLS,
+  exerciseSteps,
+  type MountOptions,
+  prepareExercise,
+  type Profile,
+  type Version,
+} from "./exercise.ts";
+import { requireTools } from "./missing.ts";
+import { ServerProcess } from "./serving.ts";
+
+interface Case {
+  readonly name: string;
+  readonly profile: Profile;
+  readonly mount: Omit<MountOptions, "transport">;
+  /** Arguments of the server. */
+  readonly serve: readonly string[];
+}
+
+const isFull = Deno.env.get("VIRTFS_MOUNT_PROFILE") === "full";
+const only = Deno.env.get("VIRTFS_MOUNT_ONLY") ?? "";
+const isOurs = (Deno.env.get("VIRTFS_MOUNT_SERVER") ?? "") === "";
+const isRoot = Deno.uid() === 0;
+
+/** Modes, owners and devices as the guest's root sets them take a server that is root, too. */
+const OPEN = isOurs && isRoot ? ["--trust-clients"] : [];
+
+/** What a server without privileges cannot do for the guest's root. */
+const ROOT_ONLY = ["chown", "copy in", "tarball"];
+
+function mountCase(
+  version: Version,
+  cache: CacheMode,
+  access: MountOptions["access"],
+  msize: number,
+  profile: Profile,
+  serve: readonly string[] = [],
+): Case {
+  const words = [version, `cache=${cache}`, `access=${access}`, `msize=${msize}`, ...serve];
+  return {
+    name: words.join(" "),
+    profile: isFull ? "full" : profile,
+    mount: { source: HOST_ADDRESS, version, cache, access, msize },
+    serve: [...OPEN, ...serve],
+  };
+}
+
+function cases(): Case[] {
+  const list: Case[] = [];
+  if (isFull) {
+    for (const cache of ["loose", "none", "mmap"] as const) {
+      for (const access of ["user", "client"] as const) {
+        for (const msize of [8192, 65536, 1048576]) {
+          list.push(mountCase("9p2000.L", cache, access, msize, "full"));
+        }
+      }
+    }
+  } else {
+    // Every cache with every access, every size twice. The large tree goes through the caching
+    // mount, where a file takes a third of the round trips.
+    list.push(
+      mountCase("9p2000.L", "loose", "user", 1048576, "ci"),
+      mountCase("9p2000.L", "none", "user", 65536, "brief"),
+      mountCase("9p2000.L", "none", "client", 8192, "brief"),
+      mountCase("9p2000.L", "mmap", "user", 8192, "brief"),
+      mountCase("9p2000.L", "loose", "client", 65536, "brief"),
+      mountCase("9p2000.L", "mmap", "client", 1048576, "brief"),
+    );
+  }
+  list.push(
+    mountCase("9p2000.u", "none", "user", 65536, "brief"),
+    mountCase("9p2000", "none", "any", 8192, "brief"),
+  );
+  if (isOurs) {
+    // The client then falls back to Trename and Tremove.
+    const serve = ["--disable", "Trenameat,Tunlinkat"];
+    list.push(mountCase("9p2000.L", "none", "user", 65536, "brief", serve));
+  }
+  return list.filter((each) => each.name.includes(only));
+}
+
+Deno.test({
+  name: "Linux mounts",
+  ignore: requireTools(EXERCISE_TOOLS),
+  fn: async (t) => {
+    const selected = cases();
+    assert.ok(selected.length > 0, `no mount has "${only}" in its name`);
+    const folder = await Deno.makeTempDir({ prefix: "virtfs-mount-" });
+    await Deno.chmod(folder, 0o777);
+    let guest: Guest | null = null;
+    try {
+      for (const { name, mount, profile, serve } of selected) {
+        await t.step(name, async (t) => {
+          // A guest that a step killed is replaced, so that one mount fails and not all.
+          if (guest?.hasEnded ?? true) {
+            await guest?.[Symbol.asyncDispose]();
+            guest = await Guest.boot({ prepare: prepareExercise, memoryMiB: 1024 });
+          }
+          assert.ok(guest !== null);
+          await using server = await ServerProcess.start(folder, serve);
+          const steps = exerciseSteps(guest, {
+            mount: { ...mount, transport: server.transport },
+            hostFolder: folder,
+            model: "host",
+            profile,
+            skip: isRoot ? [] : ROOT_ONLY,
+          });
+          let failed = 0;
+          for (const { name, run } of steps) if (!(await t.step(name, run))) failed++;
+          assert.equal(failed, 0, `${failed} steps failed; the server said\n${server.text}`);
+        });
+      }
+    } finally {
+      await (guest as Guest | null)?.[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
