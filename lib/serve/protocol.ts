@@ -1,5 +1,5 @@
 /**
- * What the main thread and the serving threads say to each other.
+ * What the main thread says to serving threads and to the processes of devices, and they to it.
  *
  * A serving thread sleeps in a system call, where messages do not reach it. So the main thread
  * counts each message in shared memory and then writes to the thread's eventfd; the thread lets its
@@ -7,8 +7,7 @@
  *
  * @module
  */
-import type { Counters } from "../server/mod.ts";
-import type { ServeConfiguration } from "./types.ts";
+import type { DeviceConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
 /** Layout of the memory shared with a serving thread, in 32-bit words. */
 export const SHARED = {
@@ -78,35 +77,55 @@ export type ToWorker =
   | { readonly kind: "drain" }
   | { readonly kind: "stop" };
 
-/** What one thread has counted. */
-export type ThreadCounts =
-  & Pick<
-    Counters,
-    | "requests"
-    | "failures"
-    | "errnos"
-    | "fids"
-    | "inflight"
-    | "sessions"
-    | "sessionsTotal"
-    | "bytesIn"
-    | "bytesOut"
-    | "bytesRead"
-    | "bytesWritten"
-    | "malformed"
-  >
-  & { readonly nodes: number; readonly files: number; readonly locks: number };
+/** What one thread or process has counted: plain data, for messages and for JSON. */
+export interface ThreadCounts {
+  /** Requests by number of the T-message. */
+  readonly requests: Readonly<Record<number, number>>;
+  /** Failures by number of the T-message. */
+  readonly failures: Readonly<Record<number, number>>;
+  /** Errors answered, by number. */
+  readonly errnos: Readonly<Record<number, number>>;
+  /** All other counts, by what they are. */
+  readonly totals: Readonly<Record<Total, number>>;
+}
 
-/** From a serving thread. */
+/** Names of the counts that are one number. */
+export type Total =
+  | "connections"
+  | "fids"
+  | "inflight"
+  | "bytesIn"
+  | "bytesOut"
+  | "bytesRead"
+  | "bytesWritten"
+  | "malformed"
+  | "nodes"
+  | "files"
+  | "locks"
+  | "kicks"
+  | "calls";
+
+/** To the process of a device, a line of JSON each. */
+export type ToDevice =
+  | {
+    readonly kind: "start";
+    readonly configuration: ServeConfiguration;
+    readonly device: DeviceConfiguration;
+    /** The listening socket, inherited. */
+    readonly fd: number;
+    readonly lockDirectory: string;
+    readonly maxHandles: number;
+  }
+  | { readonly kind: "reload"; readonly id: number; readonly configuration: ServeConfiguration }
+  | { readonly kind: "statistics"; readonly id: number }
+  | { readonly kind: "stop" };
+
+/** From a serving thread or the process of a device. */
 export type FromWorker =
   | { readonly kind: "ready"; readonly wakeFd: number }
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "reloaded"; readonly id: number; readonly error?: string }
   | { readonly kind: "statistics"; readonly id: number; readonly counts: ThreadCounts }
-  | {
-    readonly kind: "log";
-    readonly level: "error" | "warn" | "info" | "debug";
-    readonly message: string;
-  }
+  | { readonly kind: "log"; readonly event: LogEvent }
   | { readonly kind: "drained" }
   | { readonly kind: "ended" };

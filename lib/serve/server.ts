@@ -19,6 +19,7 @@ import {
 import { DeviceTable } from "../fs/mod.ts";
 import { errno, errnoName, kindOf } from "../p9/mod.ts";
 import { acceptFrom, listen, type Listener, type LoopUser, Reactor } from "../transport/mod.ts";
+import { DeviceHandle, type DeviceSurroundings } from "./devices.ts";
 import {
   type Common,
   type FromWorker,
@@ -26,8 +27,10 @@ import {
   putSocket,
   SHARED,
   type ThreadCounts,
+  type Total,
   type ToWorker,
 } from "./protocol.ts";
+import { Questions } from "./questions.ts";
 import type { LogEvent, RunningServer, ServeConfiguration, Statistics } from "./types.ts";
 
 /** What a server needs of whoever starts it. */
@@ -38,10 +41,6 @@ export interface StartOptions {
 
 /** Milliseconds to wait for threads that were told to stop. */
 const STOP_MS = 1000;
-/** Milliseconds to wait until a thread has taken a new configuration. */
-const RELOAD_MS = 10_000;
-/** Milliseconds to wait for the counts of a thread. */
-const STATISTICS_MS = 2000;
 /** Descriptors that a tree needs for its nodes even if there are hardly any. */
 const MIN_HANDLES = 16;
 /** Milliseconds without accepting when there are no descriptors left. */
@@ -66,8 +65,16 @@ class Shared {
       if (!this.#devices.has(path)) this.#devices.set(path, new DeviceTable().buffer);
     }
     const trees = configuration.workers * configuration.exports.length;
+    return { devices: this.#devices, ...this.#with(trees) };
+  }
+
+  /** What the process of a device needs for a configuration. */
+  forDevice(configuration: ServeConfiguration): DeviceSurroundings {
+    return this.#with(configuration.exports.length);
+  }
+
+  #with(trees: number): DeviceSurroundings {
     return {
-      devices: this.#devices,
       lockDirectory: this.#lockDirectory,
       maxHandles: Math.max(MIN_HANDLES, Math.floor(this.#descriptors / 2 / trees)),
     };
@@ -81,8 +88,7 @@ class WorkerHandle {
   readonly ended: Promise<void>;
   readonly #worker: Worker;
   readonly #log: (event: LogEvent) => void;
-  readonly #replies = new Map<number, (message: FromWorker) => void>();
-  #nextId = 1;
+  readonly #questions = new Questions<FromWorker>((message) => this.#send(message as ToWorker));
   #wakeFd = -1;
   #isEnded = false;
   #end: () => void = () => {};
@@ -122,14 +128,18 @@ class WorkerHandle {
 
   /** Asks for the counts; null if the thread does not answer. */
   async statistics(): Promise<ThreadCounts | null> {
-    const message = await this.#ask((id) => ({ kind: "statistics", id }), STATISTICS_MS);
+    const message = await this.#questions.ask((id) => ({ kind: "statistics", id }));
     return message?.kind === "statistics" ? message.counts : null;
   }
 
   /** Hands a new configuration over. */
   async reload(configuration: ServeConfiguration, common: Common): Promise<void> {
-    const make = (id: number): ToWorker => ({ kind: "reload", id, configuration, common });
-    const message = await this.#ask(make, RELOAD_MS);
+    const message = await this.#questions.ask((id) => ({
+      kind: "reload",
+      id,
+      configuration,
+      common,
+    }));
     if (message?.kind === "reloaded" && message.error !== undefined) {
       throw new Error(message.error);
     }
@@ -165,21 +175,6 @@ class WorkerHandle {
     if (this.#wakeFd >= 0 && !this.#isEnded) eventfdWrite(this.#wakeFd, 1);
   }
 
-  #ask(make: (id: number) => ToWorker, ms: number): Promise<FromWorker | null> {
-    if (this.#isEnded) return Promise.resolve(null);
-    const id = this.#nextId++;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => settle(null), ms);
-      const settle = (message: FromWorker | null) => {
-        clearTimeout(timer);
-        this.#replies.delete(id);
-        resolve(message);
-      };
-      this.#replies.set(id, settle);
-      this.#send(make(id));
-    });
-  }
-
   #receive(message: FromWorker): void {
     switch (message.kind) {
       case "ready":
@@ -190,7 +185,7 @@ class WorkerHandle {
         this.#fail(message.message);
         break;
       case "log":
-        this.#log(message);
+        this.#log(message.event);
         break;
       case "drained":
         this.#drained();
@@ -199,7 +194,7 @@ class WorkerHandle {
         this.#finish();
         break;
       default:
-        this.#replies.get(message.id)?.(message);
+        this.#questions.answer(message.id, message);
     }
   }
 
@@ -212,6 +207,7 @@ class WorkerHandle {
 
   #finish(): void {
     this.#isEnded = true;
+    this.#questions.abandon();
     this.#end();
   }
 }
@@ -233,6 +229,7 @@ class Running implements RunningServer {
   readonly done: Promise<void>;
   readonly #listeners: Listener[];
   readonly #workers: readonly WorkerHandle[];
+  readonly #devices: readonly DeviceHandle[];
   readonly #reactor: Reactor;
   readonly #loop: Promise<void>;
   readonly #common: Shared;
@@ -251,6 +248,7 @@ class Running implements RunningServer {
     configuration: ServeConfiguration,
     listeners: Listener[],
     workers: readonly WorkerHandle[],
+    devices: readonly DeviceHandle[],
     common: Shared,
     cleanUp: () => void,
     log: (event: LogEvent) => void,
@@ -258,10 +256,11 @@ class Running implements RunningServer {
     this.#configuration = configuration;
     this.#listeners = listeners;
     this.#workers = workers;
+    this.#devices = devices;
     this.#common = common;
     this.#cleanUp = cleanUp;
     this.#log = log;
-    this.addresses = listeners.map(({ address }) => address);
+    this.addresses = [...listeners, ...devices].map(({ address }) => address);
     this.done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -283,7 +282,9 @@ class Running implements RunningServer {
   }
 
   async statistics(): Promise<Statistics> {
-    const counts = await Promise.all(this.#workers.map((worker) => worker.statistics()));
+    const counts = await Promise.all(
+      [...this.#workers, ...this.#devices].map((part) => part.statistics()),
+    );
     return this.#sum(counts.filter((count) => count !== null));
   }
 
@@ -291,6 +292,7 @@ class Running implements RunningServer {
     // The first thread tries it: what it refuses, the others need not be asked.
     const common = this.#common.for(configuration);
     for (const worker of this.#workers) await worker.reload(configuration, common);
+    for (const device of this.#devices) await device.reload(configuration);
     this.#configuration = configuration;
   }
 
@@ -305,7 +307,10 @@ class Running implements RunningServer {
       listener[Symbol.dispose]();
     }
     const hurried = new Promise<void>((resolve) => this.#hurry = resolve);
-    await Promise.all(this.#workers.map((worker) => worker.stop(graceMs, hurried)));
+    await Promise.all([
+      ...this.#workers.map((worker) => worker.stop(graceMs, hurried)),
+      ...this.#devices.map((device) => device.stop()),
+    ]);
     this.#reactor.stop();
     await this.#loop;
     this.#reactor[Symbol.dispose]();
@@ -351,6 +356,7 @@ class Running implements RunningServer {
   #sum(counts: readonly ThreadCounts[]): Statistics {
     const add = (pick: (count: ThreadCounts) => number) =>
       counts.reduce((sum, count) => sum + pick(count), 0);
+    const total = (name: Total) => add(({ totals }) => totals[name]);
     const messages: Record<string, { count: number; errors: number }> = {};
     for (let type = 0; type < 256; type++) {
       const count = add(({ requests }) => requests[type] ?? 0);
@@ -363,26 +369,28 @@ class Running implements RunningServer {
     }
     const errors: Record<string, number> = {};
     for (const { errnos } of counts) {
-      for (const [code, count] of errnos) {
-        const symbol = errnoName(code) ?? String(code);
+      for (const [code, count] of Object.entries(errnos)) {
+        const symbol = errnoName(Number(code)) ?? code;
         errors[symbol] = (errors[symbol] ?? 0) + count;
       }
     }
     return {
       uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
-      connections: this.#workers.reduce((sum, { connections }) => sum + connections, 0),
+      connections: total("connections"),
       connectionsTotal: this.#accepted,
       connectionsRefused: this.#refused,
-      fids: add(({ fids }) => fids),
-      inflight: add(({ inflight }) => inflight),
-      nodes: add(({ nodes }) => nodes),
-      files: add(({ files }) => files),
-      locks: add(({ locks }) => locks),
-      bytesIn: add(({ bytesIn }) => bytesIn),
-      bytesOut: add(({ bytesOut }) => bytesOut),
-      bytesRead: add(({ bytesRead }) => bytesRead),
-      bytesWritten: add(({ bytesWritten }) => bytesWritten),
-      malformed: add(({ malformed }) => malformed),
+      fids: total("fids"),
+      inflight: total("inflight"),
+      nodes: total("nodes"),
+      files: total("files"),
+      locks: total("locks"),
+      bytesIn: total("bytesIn"),
+      bytesOut: total("bytesOut"),
+      bytesRead: total("bytesRead"),
+      bytesWritten: total("bytesWritten"),
+      malformed: total("malformed"),
+      kicks: total("kicks"),
+      calls: total("calls"),
       messages,
       errors,
     };
@@ -402,6 +410,7 @@ export async function startServer(
   requireLinux("serve");
   const listeners: Listener[] = [];
   const workers: WorkerHandle[] = [];
+  const devices: DeviceHandle[] = [];
   const lockDirectory = `${tmpdir()}/virtfs-locks-${crypto.randomUUID()}`;
   const cleanUp = () => {
     try {
@@ -418,13 +427,24 @@ export async function startServer(
     umask(0);
     ignoreSignal(SIGXFSZ);
     const common = new Shared(lockDirectory);
-    for (let i = 0; i < configuration.workers; i++) workers.push(new WorkerHandle(options.log));
-    await Promise.all(
-      workers.map((worker) => worker.start(configuration, common.for(configuration))),
-    );
-    return new Running(configuration, listeners, workers, common, cleanUp, options.log);
+    // Without sockets there is nothing for threads to do: every device has a process of its own.
+    const threads = listeners.length > 0 ? configuration.workers : 0;
+    for (let i = 0; i < threads; i++) workers.push(new WorkerHandle(options.log));
+    for (const device of configuration.devices) {
+      const listener = await listen(device.socket);
+      const around = common.forDevice(configuration);
+      devices.push(new DeviceHandle(device, listener, configuration, around, options.log));
+    }
+    await Promise.all([
+      ...workers.map((worker) => worker.start(configuration, common.for(configuration))),
+      ...devices.map((device) => device.start()),
+    ]);
+    return new Running(configuration, listeners, workers, devices, common, cleanUp, options.log);
   } catch (error) {
-    await Promise.all(workers.map((worker) => worker.stop(0)));
+    await Promise.all([
+      ...workers.map((worker) => worker.stop(0)),
+      ...devices.map((d) => d.stop()),
+    ]);
     for (const listener of listeners) listener[Symbol.dispose]();
     cleanUp();
     throw error;

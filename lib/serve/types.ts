@@ -37,10 +37,22 @@ export interface ExportConfiguration {
   readonly multidevs: Multidevs;
 }
 
+/** A virtio device, offered to a virtual machine monitor. */
+export interface DeviceConfiguration {
+  /** Where the monitor connects: a unix socket, or one that listens already. */
+  readonly socket: Extract<ListenAddress, { readonly kind: "unix" | "fd" }>;
+  /** What the guest mounts: the device's mount tag, 1 to 255 bytes. */
+  readonly tag: string;
+  /** Export that the empty `aname` stands for; the first one if not given. */
+  readonly export?: string;
+}
+
 /** Everything that a running server does. */
 export interface ServeConfiguration {
-  /** Sockets to listen on, at least one. */
+  /** Sockets to listen on. There is at least one of these and the devices. */
   readonly listen: readonly ListenAddress[];
+  /** Virtio devices, each a process of its own. */
+  readonly devices: readonly DeviceConfiguration[];
   /** Folders to serve, at least one. */
   readonly exports: readonly ExportConfiguration[];
   /** Largest message in bytes, 4096 to 16777216. */
@@ -97,6 +109,10 @@ export interface Statistics {
   readonly bytesWritten: number;
   /** Messages that could not be decoded. */
   readonly malformed: number;
+  /** Kicks that drivers of virtio devices made. */
+  readonly kicks: number;
+  /** Calls that virtio devices made. */
+  readonly calls: number;
   /** Counts by T-message. */
   readonly messages: Readonly<Record<string, MessageStatistics>>;
   /** Errors answered, by symbol, such as `ENOENT`. */
@@ -115,7 +131,7 @@ export interface LogEvent {
 
 /** A server at work. */
 export interface RunningServer {
-  /** Where it listens, as addresses to dial: `tcp://127.0.0.1:5640`. */
+  /** Where it listens, as addresses to dial: `tcp://127.0.0.1:5640`, `vhost-user:///run/x.sock`. */
   readonly addresses: readonly string[];
   /** Settles when the server has ended, by `stop` or because it could not go on. */
   readonly done: Promise<void>;

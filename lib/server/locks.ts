@@ -77,7 +77,9 @@ export function lock(session: Session, message: Tlock): Answer<RMessage> {
 /** Tells which lock stands in the way of one. */
 export function getlock(session: Session, message: Tgetlock): Answer<RMessage> {
   const fid = session.fid(message.fid);
-  const tested = range(message);
+  const asked = range(message);
+  // Linux asks with the type it wants the answer in: what it means is whether it could write.
+  const tested: LockRange = asked.type === "unlock" ? { ...asked, type: "write" } : asked;
   const tell = (conflict: LockConflict | null): RMessage => ({
     kind: "Rgetlock",
     tag: message.tag,

@@ -10,7 +10,7 @@
  * @module
  */
 import { HEADER_SIZE, Segments, TWRITE_HEADER, TYPE, Wire } from "../p9/mod.ts";
-import { type Chain, DeviceQueue, type FaultListener, type QueueSetup } from "../virtio/mod.ts";
+import { type Chain, DeviceQueue, type FaultListener, type Virtqueue } from "../virtio/mod.ts";
 import type { Accept, Connection, Exchange, Peer, Receiver } from "./exchange.ts";
 import type { LoopUser } from "./reactor.ts";
 
@@ -61,6 +61,7 @@ export class VirtqueueTransport implements LoopUser, Connection {
   #deferred = 0;
   #isRunning = false;
   #isPaused = false;
+  #isStopped = true;
   #isClosed = false;
   #ungathered = 0;
   #requests = 0;
@@ -92,34 +93,26 @@ export class VirtqueueTransport implements LoopUser, Connection {
     return { requests: this.#requests, kicks: this.#kicks, calls: this.#calls };
   }
 
-  /**
-   * Sets the queue up and takes what is there.
-   *
-   * @throws {RingError} If it cannot be set up so.
-   */
-  start(setup: QueueSetup): void {
-    this.#queue.configure(setup);
+  /** The ring, which whoever makes the connection sets up and stops. */
+  get ring(): Virtqueue<Segments> {
+    return this.#queue;
+  }
+
+  /** The ring is set up: takes what is there. */
+  ready(): void {
+    this.#isStopped = false;
     this.#run();
   }
 
   /**
-   * Stops the queue. Requests under way are forgotten: wait with {@linkcode VirtqueueTransport.quiesce}
-   * for them first where the driver is to get their answers.
+   * Takes no more requests, lets what waits for other clients give up, and waits for the rest: no
+   * guest memory is in use afterwards, and the ring may be stopped.
    *
-   * @returns Where to go on from.
+   * @returns Settles when no request is under way; undefined if none is.
    */
-  stop(): number {
-    return this.#queue.stop();
-  }
-
-  /**
-   * Lets what waits for other clients give up, and waits for the rest: no guest memory is in use
-   * afterwards.
-   *
-   * @returns Settles when no request is under way.
-   */
-  quiesce(): Promise<void> {
-    if (this.#deferred === 0) return Promise.resolve();
+  quiesce(): Promise<void> | undefined {
+    this.#isStopped = true;
+    if (this.#deferred === 0) return undefined;
     const idle = new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#receiver.quiesce();
     return idle;
@@ -143,17 +136,16 @@ export class VirtqueueTransport implements LoopUser, Connection {
     if (!this.#isClosed) this.#receiver = this.#options.accept(this);
   }
 
-  /** The VMM is gone: ends the session. */
+  /** The VMM is gone: ends the session. The ring must have been stopped. */
   close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#queue.stop();
+    this.#isClosed = this.#isStopped = true;
     this.#receiver.close();
   }
 
   /** Takes and answers chains until there is none left, without being kicked meanwhile. */
   #run(): void {
-    if (this.#isRunning || this.#isPaused) return;
+    if (this.#isRunning || this.#isPaused || this.#isStopped) return;
     this.#isRunning = true;
     const queue = this.#queue;
     do {

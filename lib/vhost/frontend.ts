@@ -425,6 +425,16 @@ export class VhostUserFrontend implements Disposable {
     }
   }
 
+  /**
+   * Take the next message if there is one.
+   *
+   * @returns It, owned by the caller; "wait" if there is none yet; "end" if the back-end has left.
+   * @throws {VhostUserError} As {@linkcode VhostUserConnection.tryReceive} does.
+   */
+  tryReceive(): RawMessage | "wait" | "end" {
+    return this.#connection.tryReceive();
+  }
+
   async #wait(what: "input" | "room"): Promise<void> {
     const isInput = what === "input";
     const isReady = this.#watcher === undefined

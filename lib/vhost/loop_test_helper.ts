@@ -219,6 +219,10 @@ export function tightTest(name: string, body: () => void | Promise<void>): void 
   Deno.test(name, async () => {
     const before = [openFds(), mappings()];
     await body();
+    // A worker that was told to end still has its own for a moment.
+    for (let wait = 0; wait < 100 && openFds() > (before[0] ?? 0); wait++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     assert.deepEqual([openFds(), mappings()], before, "descriptors and mappings were left");
   });
 }

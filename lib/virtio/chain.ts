@@ -24,7 +24,7 @@ import {
   type QueueAreas,
   usedRingSize,
 } from "./layout.ts";
-import type { GuestMemory } from "./memory.ts";
+import { type GuestMemory, NOWHERE } from "./memory.ts";
 import type { PieceList } from "./pieces.ts";
 import type { Chain } from "./virtqueue.ts";
 
@@ -82,7 +82,6 @@ export class ChainWalker {
   readonly #ringsEnd: number;
   /** The descriptor, where an indirect table lies in several regions. */
   readonly #scratch = new DataView(new ArrayBuffer(DESC_SIZE));
-  #total = 0;
 
   /**
    * Make a walker.
@@ -114,110 +113,94 @@ export class ChainWalker {
    * @returns What is wrong with the chain, at descriptor `index`.
    */
   walk<P extends PieceList>(head: number, chain: WalkedChain<P>): Fault | undefined {
-    const table = this.#table;
-    const size = this.#areas.size;
-    const most = Math.min(size, this.#rules.maxDescriptors);
-    this.#total = 0;
+    const { readable, writable } = chain;
+    const maxDescriptors = this.#rules.maxDescriptors;
+    // The table the walk is in: the queue's own, later perhaps an indirect one.
+    let table = this.#table;
+    let base = 0;
+    let entries = this.#areas.size;
+    let most = Math.min(entries, maxDescriptors);
+    let scattered = -1; // guest address of an indirect table that lies in several regions
+    let isIndirect = false;
+
+    // The region that had the buffer before: nearly always it has the next one too, and what is in
+    // registers costs a third of a look-up.
+    let region = NOWHERE;
+    let regionStart = 0;
+    let regionSize = 0;
+
+    let index = head;
+    let visited = 0; // in this table
+    let total = 0;
+    let hasWritable = false;
     this.hasUnknownFlags = false;
     chain.head = head;
-    let index = head;
-    for (let visited = 1;; visited++) {
-      this.index = index;
-      const at = index * DESC_SIZE;
-      const low = table.getUint32(at, true);
-      const high = table.getUint32(at + 4, true);
-      const length = table.getUint32(at + DESC_LEN, true);
-      const flags = table.getUint16(at + DESC_FLAGS, true);
-      if ((flags & DESC_F_INDIRECT) !== 0) {
-        return this.#walkIndirect(low, high, length, flags, visited - 1, chain);
-      }
-      const fault = this.#take(low, high, length, flags, chain);
-      if (fault !== undefined) return fault;
-      if ((flags & DESC_F_NEXT) === 0) break;
-      index = table.getUint16(at + DESC_NEXT, true);
-      if (index >= size) return "next-out-of-range";
-      if (visited === most) return most === size ? "loop" : "chain-too-long";
-    }
-    chain.room = chain.writable.length;
-    return undefined;
-  }
-
-  /** Goes on in an indirect table, after `before` descriptors of the queue's own table. */
-  #walkIndirect<P extends PieceList>(
-    low: number,
-    high: number,
-    tableLength: number,
-    tableFlags: number,
-    before: number,
-    chain: WalkedChain<P>,
-  ): Fault | undefined {
-    if (!this.#rules.indirect) return "indirect-not-negotiated";
-    if ((tableFlags & DESC_F_NEXT) !== 0) return "indirect-with-next";
-    if (tableFlags > KNOWN_FLAGS) this.hasUnknownFlags = true;
-    const entries = tableLength / DESC_SIZE;
-    if (!Number.isInteger(entries) || entries === 0 || entries > MAX_INDIRECT) {
-      return "indirect-length";
-    }
-    if (high >= HIGH_LIMIT) return "indirect-outside-memory";
-    const address = high * 2 ** 32 + low;
-    const region = this.#memory.findWhole(address, tableLength);
-    if (region === undefined && !this.#memory.contains(address, tableLength)) {
-      return "indirect-outside-memory";
-    }
-    const table = region?.view ?? this.#scratch;
-    const base = region === undefined ? 0 : address - region.guestAddress;
-    const most = Math.min(entries, this.#rules.maxDescriptors - before);
-    let index = 0;
-    for (let visited = 1;; visited++) {
+    for (;;) {
       this.index = index;
       let at = base + index * DESC_SIZE;
-      if (region === undefined) {
-        this.#fetch(address + index * DESC_SIZE);
+      if (scattered >= 0) {
+        this.#fetch(scattered + index * DESC_SIZE);
         at = 0;
       }
       const low = table.getUint32(at, true);
       const high = table.getUint32(at + 4, true);
       const length = table.getUint32(at + DESC_LEN, true);
       const flags = table.getUint16(at + DESC_FLAGS, true);
-      if ((flags & DESC_F_INDIRECT) !== 0) return "indirect-nested";
-      const fault = this.#take(low, high, length, flags, chain);
-      if (fault !== undefined) return fault;
+      if (flags > KNOWN_FLAGS) this.hasUnknownFlags = true;
+      const address = high * 2 ** 32 + low; // not exact above 2^53, but above 2^53
+      if ((flags & DESC_F_INDIRECT) !== 0) {
+        if (isIndirect) return "indirect-nested";
+        if (!this.#rules.indirect) return "indirect-not-negotiated";
+        if ((flags & DESC_F_NEXT) !== 0) return "indirect-with-next";
+        entries = length / DESC_SIZE;
+        if (!Number.isInteger(entries) || entries === 0 || entries > MAX_INDIRECT) {
+          return "indirect-length";
+        }
+        if (high >= HIGH_LIMIT) return "indirect-outside-memory";
+        const whole = this.#memory.findWhole(address, length);
+        if (whole !== undefined) {
+          table = whole.view;
+          base = address - whole.guestAddress;
+        } else {
+          if (!this.#memory.contains(address, length)) return "indirect-outside-memory";
+          table = this.#scratch;
+          scattered = address;
+        }
+        isIndirect = true;
+        index = 0;
+        most = Math.min(entries, maxDescriptors - visited);
+        visited = 0;
+        continue;
+      }
+      if (length === 0) return "zero-length";
+      total += length;
+      if (total > 2 ** 32) return "length-overflow";
+      const isWritable = (flags & DESC_F_WRITE) !== 0;
+      if (isWritable) {
+        if (address < this.#ringsEnd && address + length > this.#ringsStart) {
+          if (this.#isOverRing(address, address + length)) return "writable-over-ring";
+        }
+        hasWritable = true;
+      } else if (hasWritable) return "readable-after-writable";
+      if (high >= HIGH_LIMIT) return "outside-memory";
+      const pieces = isWritable ? writable : readable;
+      const offset = address - regionStart;
+      if (offset >= 0 && offset + length <= regionSize) pieces.add(region, offset, length);
+      else {
+        const other = this.#memory.findWhole(address, length);
+        if (other !== undefined) {
+          region = other;
+          regionStart = region.guestAddress;
+          regionSize = region.size;
+          pieces.add(region, address - regionStart, length);
+        } else if (!this.#memory.gather(address, length, pieces)) return "outside-memory";
+      }
       if ((flags & DESC_F_NEXT) === 0) break;
       index = table.getUint16(at + DESC_NEXT, true);
       if (index >= entries) return "next-out-of-range";
-      if (visited === most) return most === entries ? "loop" : "chain-too-long";
+      if (++visited === most) return most === entries ? "loop" : "chain-too-long";
     }
-    chain.room = chain.writable.length;
-    return undefined;
-  }
-
-  /** Adds the buffer of a descriptor, given the values read. */
-  #take<P extends PieceList>(
-    low: number,
-    high: number,
-    length: number,
-    flags: number,
-    chain: WalkedChain<P>,
-  ): Fault | undefined {
-    if (flags > KNOWN_FLAGS) this.hasUnknownFlags = true;
-    if (length === 0) return "zero-length";
-    this.#total += length;
-    if (this.#total > 2 ** 32) return "length-overflow";
-    const address = high * 2 ** 32 + low; // not exact above 2^53, but above 2^53
-    let pieces: P;
-    if ((flags & DESC_F_WRITE) !== 0) {
-      if (address < this.#ringsEnd && address + length > this.#ringsStart) {
-        if (this.#isOverRing(address, address + length)) return "writable-over-ring";
-      }
-      pieces = chain.writable;
-    } else {
-      if (chain.writable.count > 0) return "readable-after-writable";
-      pieces = chain.readable;
-    }
-    if (high >= HIGH_LIMIT) return "outside-memory";
-    const region = this.#memory.findWhole(address, length);
-    if (region !== undefined) pieces.add(region, address - region.guestAddress, length);
-    else if (!this.#memory.gather(address, length, pieces)) return "outside-memory";
+    chain.room = writable.length;
     return undefined;
   }
 

@@ -319,7 +319,7 @@ Deno.test("DeviceQueue serves orderly rings as the plain description says", () =
       for (const head of heads.reverse()) bed.raw.offer(head);
       assertServesAsDescribed(bed, how.maxDescriptors);
     }),
-    { numRuns: 800 },
+    { numRuns: 400 },
   );
 });
 

@@ -34,8 +34,8 @@ export interface Region extends Memory {
  */
 export const REGION_ALIGN = 16;
 
-/** Stands for the region found last when there is none. */
-const NOWHERE: Region = {
+/** Stands for a region where there is none: no address is in it. */
+export const NOWHERE: Region = {
   guestAddress: 0,
   guestEnd: 0,
   size: 0,

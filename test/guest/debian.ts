@@ -73,18 +73,6 @@ export class DebianSuite {
   }
 
   /**
-   * Tell which version of a package the suite has.
-   *
-   * @param name Package.
-   * @returns The version with epoch and revision; null if the suite has no such package.
-   */
-  async version(name: string): Promise<string | null> {
-    const text = await runTool(["apt-cache", ...this.#settings, "policy", name]);
-    const version = /^ *Candidate: (\S+)$/m.exec(text)?.[1];
-    return version === undefined || version === "(none)" ? null : version;
-  }
-
-  /**
    * List packages and all they depend on, as if nothing was installed.
    *
    * @param names Packages.

@@ -12,7 +12,7 @@ import { assertTools } from "./missing.ts";
 const SUITE = "trixie";
 
 /** Longest time of a `debootstrap`, milliseconds; a quarter of it goes by on a busy machine. */
-const BOOTSTRAP_MS = 600_000;
+const BOOTSTRAP_MS = 900_000;
 
 /**
  * Make a Debian of essential packages, `apt` and what they need, with a package database that
@@ -28,7 +28,7 @@ const BOOTSTRAP_MS = 600_000;
  */
 export async function minimalDebian(): Promise<string> {
   return await cached(`debian-${SUITE}.tar`, async (target) => {
-    assertTools(["debootstrap"]);
+    assertTools(["debootstrap", "setpriv"]);
     if (Deno.uid() !== 0) {
       throw new GuestPreparationFailure("Cannot make a root file system: only root can");
     }
@@ -44,7 +44,10 @@ export async function minimalDebian(): Promise<string> {
     const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     await runTool(
       [
-        "env",
+        // debootstrap mounts below the new root: a removal after a failure must not see that, nor
+        // may anything be left running.
+        "unshare",
+        ...["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "env"],
         `PATH=${path}`,
         "DEBIAN_FRONTEND=noninteractive",
         "debootstrap",
@@ -57,14 +60,9 @@ export async function minimalDebian(): Promise<string> {
       ],
       { timeoutMs: BOOTSTRAP_MS },
     );
-    for (const folder of ["var/cache/apt", "var/lib/apt/lists"]) {
+    for (const folder of ["var/cache/apt/archives", "var/lib/apt/lists"]) {
       await Deno.remove(`${root}/${folder}`, { recursive: true });
-      await Deno.mkdir(
-        `${root}/${folder}/${folder === "var/cache/apt" ? "archives/" : ""}partial`,
-        {
-          recursive: true,
-        },
-      );
+      await Deno.mkdir(`${root}/${folder}/partial`, { recursive: true });
     }
     // Says what is half installed, and nothing if all is well.
     const complaint = await runTool(["chroot", root, "env", `PATH=${path}`, "dpkg", "--audit"]);

@@ -1,0 +1,176 @@
+/**
+ * A virtio 9P device for virtual machine monitors that speak vhost-user.
+ *
+ * @module
+ */
+import { EPOLLIN } from "../linux/mod.ts";
+import type { Segments } from "../p9/mod.ts";
+import type { Server } from "../server/mod.ts";
+import { acceptFrom, type Listener, type Reactor, VirtqueueTransport } from "../transport/mod.ts";
+import { type VhostQueue, VhostUserBackend, type VhostUserDevice } from "../vhost/mod.ts";
+import {
+  encodeConfig,
+  featureWord,
+  VIRTIO_9P_MOUNT_TAG,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+} from "../virtio/mod.ts";
+import type { LogEvent } from "./types.ts";
+
+const FEATURES = featureWord(
+  VIRTIO_9P_MOUNT_TAG,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_VERSION_1,
+);
+
+/** What a {@linkcode VirtioDevice} is made of. */
+export interface VirtioDeviceOptions {
+  /** The loop it lives on. */
+  readonly reactor: Reactor;
+  /** Makes the session. */
+  readonly accept: Server["accept"];
+  /** Where the monitor connects. */
+  readonly listener: Listener;
+  /** Mount tag. */
+  readonly tag: string;
+  /** Takes what is worth telling. */
+  readonly log: (event: LogEvent) => void;
+}
+
+/** What went over the device's queue, over all connections. */
+export interface VirtioDeviceCounts {
+  /** Kicks received. */
+  readonly kicks: number;
+  /** Calls made. */
+  readonly calls: number;
+  /** Whether a monitor is connected. */
+  readonly isConnected: boolean;
+}
+
+/** One device: serves one monitor at a time, and the next one after it. */
+export class VirtioDevice {
+  readonly #options: VirtioDeviceOptions;
+  #connection: DeviceConnection | null = null;
+  #kicks = 0;
+  #calls = 0;
+
+  /** Listens. */
+  constructor(options: VirtioDeviceOptions) {
+    this.#options = options;
+    this.#listen();
+  }
+
+  /** What went over the queue so far. */
+  get counts(): VirtioDeviceCounts {
+    const now = this.#connection?.transport.counts;
+    return {
+      kicks: this.#kicks + (now?.kicks ?? 0),
+      calls: this.#calls + (now?.calls ?? 0),
+      isConnected: this.#connection !== null,
+    };
+  }
+
+  /** Ends the connection and listens no more. The listener stays its owner's. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === null) this.#options.reactor.unwatch(this.#options.listener.fd);
+    this.#listen = () => {};
+    await connection?.backend.close();
+  }
+
+  /** While a monitor is connected others wait: a device belongs to one machine. */
+  #listen = (): void => {
+    const { reactor, listener } = this.#options;
+    reactor.watch(listener.fd, EPOLLIN, () => {
+      const fd = acceptFrom(listener);
+      if (fd < 0) return;
+      reactor.unwatch(listener.fd);
+      this.#connect(fd);
+    });
+  };
+
+  #connect(fd: number): void {
+    this.#connection = new DeviceConnection(fd, this.#options, () => {
+      const { transport } = this.#connection as DeviceConnection;
+      this.#kicks += transport.counts.kicks;
+      this.#calls += transport.counts.calls;
+      this.#connection = null;
+      this.#listen();
+    });
+    const { log, tag } = this.#options;
+    log({ level: "info", message: "a virtual machine is there", fields: { tag } });
+  }
+}
+
+/** One monitor: back-end, queue and session. */
+class DeviceConnection implements VhostUserDevice<Segments> {
+  readonly features = FEATURES;
+  readonly config: Uint8Array;
+  readonly transport: VirtqueueTransport;
+  readonly backend: VhostUserBackend<Segments>;
+  readonly #options: VirtioDeviceOptions;
+  readonly #ended: () => void;
+  readonly #faults = new Set<string>();
+  #queue: VhostQueue<Segments> | null = null;
+
+  constructor(fd: number, options: VirtioDeviceOptions, ended: () => void) {
+    this.#options = options;
+    this.#ended = ended;
+    this.config = encodeConfig(options.tag);
+    this.transport = new VirtqueueTransport({
+      accept: options.accept,
+      call: () => this.#queue?.call(),
+      peer: { address: `virtio://${options.tag}` },
+      onFault: (fault, head) => {
+        // Once each: a guest that goes on like that must not fill the log.
+        if (this.#faults.has(fault)) return;
+        this.#faults.add(fault);
+        this.#log("warn", `the guest broke a rule of the virtqueue: ${fault} at head ${head}`);
+      },
+    });
+    options.reactor.use(this.transport);
+    this.backend = new VhostUserBackend(fd, options.reactor, this);
+    options.reactor.use(this.backend);
+  }
+
+  newRing(): VirtqueueTransport["ring"] {
+    return this.transport.ring;
+  }
+
+  onQueueReady(queue: VhostQueue<Segments>): void {
+    this.#queue = queue;
+    this.transport.ready();
+  }
+
+  onKick(): void {
+    this.transport.kicked();
+  }
+
+  onQueueStop(): void | Promise<void> {
+    return this.transport.quiesce();
+  }
+
+  onClose(error?: Error): void {
+    const { reactor } = this.#options;
+    reactor.unuse(this.transport);
+    reactor.unuse(this.backend);
+    this.transport.close();
+    if (error === undefined) this.#log("info", "the virtual machine has left");
+    else this.#log("warn", `the connection to the virtual machine ended: ${error.message}`);
+    this.#ended();
+  }
+
+  onWarning(warning: Error): void {
+    this.#log("warn", warning.message);
+  }
+
+  onMessage(line: string): void {
+    this.#log("debug", `vhost-user: ${line}`);
+  }
+
+  #log(level: LogEvent["level"], message: string): void {
+    this.#options.log({ level, message, fields: { tag: this.#options.tag } });
+  }
+}

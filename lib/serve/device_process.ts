@@ -1,0 +1,176 @@
+/**
+ * The process of one virtio device. A guest that shares its memory can take this process down, by
+ * making the file behind that memory smaller; so nothing else lives here.
+ *
+ * Started with a listening socket, told what to do by lines of JSON on standard input, tells by
+ * lines of JSON on standard output. Ends when told to, or when whoever started it is gone.
+ *
+ * @module
+ */
+import {
+  EAGAIN,
+  EPOLLIN,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  fcntl,
+  FD_CLOEXEC,
+  ignoreSignal,
+  MappedMemory,
+  O_NONBLOCK,
+  read,
+  SIGINT,
+  SIGXFSZ,
+  umask,
+} from "../linux/mod.ts";
+import type { Listener } from "../transport/mod.ts";
+import { VirtioDevice } from "./device.ts";
+import type { FromWorker, ToDevice } from "./protocol.ts";
+import { Serving, type Surroundings } from "./serving.ts";
+
+const STDIN = 0;
+const INPUT_BYTES = 65_536;
+
+const encoder = new TextEncoder();
+
+function tell(message: FromWorker): void {
+  const line = encoder.encode(JSON.stringify(message) + "\n");
+  for (let at = 0; at < line.length;) at += Deno.stdout.writeSync(line.subarray(at));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The device and what it serves with. */
+class Process {
+  readonly #serving: Serving;
+  readonly #device: VirtioDevice;
+  readonly #around: Surroundings;
+
+  constructor(start: Extract<ToDevice, { readonly kind: "start" }>) {
+    const { configuration, device, fd, lockDirectory, maxHandles } = start;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    const around: Surroundings = {
+      devices: () => undefined,
+      lockDirectory,
+      maxHandles,
+      log: (event) => tell({ kind: "log", event }),
+    };
+    this.#serving = new Serving(configuration, around, device.export);
+    const listener: Listener = {
+      address: "",
+      fd,
+      isConnection: false,
+      [Symbol.dispose]: () => {},
+    };
+    this.#device = new VirtioDevice({
+      reactor: this.#serving.reactor,
+      accept: this.#serving.server.accept,
+      listener,
+      tag: device.tag,
+      log: around.log,
+    });
+    this.#around = around;
+  }
+
+  get reactor(): Serving["reactor"] {
+    return this.#serving.reactor;
+  }
+
+  async run(): Promise<void> {
+    await this.#serving.reactor.run();
+    this.#serving[Symbol.dispose]();
+  }
+
+  receive(message: ToDevice): void {
+    switch (message.kind) {
+      case "statistics": {
+        const { kicks, calls } = this.#device.counts;
+        tell({
+          kind: "statistics",
+          id: message.id,
+          counts: this.#serving.counts({ kicks, calls }),
+        });
+        break;
+      }
+      case "reload":
+        try {
+          this.#serving.reload(message.configuration, this.#around);
+          tell({ kind: "reloaded", id: message.id });
+        } catch (error) {
+          tell({ kind: "reloaded", id: message.id, error: messageOf(error) });
+        }
+        break;
+      case "stop":
+        this.stop();
+        break;
+      case "start":
+        break;
+    }
+  }
+
+  stop(): void {
+    void this.#device.close().then(() => this.#serving.reactor.stop());
+  }
+}
+
+/** Lines that come on standard input, whenever there are some. */
+class Lines {
+  readonly #memory = MappedMemory.anonymous(INPUT_BYTES);
+  #text = "";
+  readonly #decoder = new TextDecoder();
+
+  /** Reads what is there. Returns null at the end. */
+  take(): string[] | null {
+    const count = read(STDIN, this.#memory.address, INPUT_BYTES);
+    if (count === -EAGAIN) return [];
+    if (count <= 0) return null;
+    this.#text += this.#decoder.decode(this.#memory.bytes.subarray(0, count), { stream: true });
+    const lines = this.#text.split("\n");
+    this.#text = lines.pop() ?? "";
+    return lines;
+  }
+}
+
+/** Waits for the first line, which says what to be. */
+function firstMessage(lines: Lines): [ToDevice, string[]] | null {
+  for (;;) {
+    const [first, ...rest] = lines.take() ?? ["end"];
+    if (first === "end") return null;
+    if (first !== undefined) return [JSON.parse(first) as ToDevice, rest];
+  }
+}
+
+async function main(): Promise<void> {
+  // Whoever started us decides when we end, also at Ctrl-C.
+  ignoreSignal(SIGINT);
+  ignoreSignal(SIGXFSZ);
+  umask(0);
+  const lines = new Lines();
+  const first = firstMessage(lines);
+  if (first === null || first[0].kind !== "start") return;
+  let process: Process;
+  try {
+    process = new Process(first[0]);
+  } catch (error) {
+    tell({ kind: "failed", message: messageOf(error) });
+    return;
+  }
+  fcntl(STDIN, F_SETFL, fcntl(STDIN, F_GETFL, 0) | O_NONBLOCK);
+  const listen = (found: string[] | null): void => {
+    if (found === null) {
+      process.reactor.unwatch(STDIN);
+      process.stop();
+      return;
+    }
+    for (const line of found) process.receive(JSON.parse(line) as ToDevice);
+  };
+  process.reactor.watch(STDIN, EPOLLIN, () => listen(lines.take()));
+  listen(first[1]);
+  tell({ kind: "ready", wakeFd: -1 });
+  await process.run();
+  tell({ kind: "ended" });
+}
+
+await main();

@@ -1,0 +1,168 @@
+/**
+ * What serves in one thread, whatever the transport: a loop, trees and a server over them.
+ *
+ * @module
+ */
+import {
+  type Credentials,
+  DeviceTable,
+  HostTree,
+  noneCredentials,
+  passthroughCredentials,
+} from "../fs/mod.ts";
+import { type Export, Server, type ServerOptions } from "../server/mod.ts";
+import { Reactor } from "../transport/mod.ts";
+import type { ThreadCounts, Total } from "./protocol.ts";
+import type { ExportConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
+
+/** Where a thread finds what it shares with others. */
+export interface Surroundings {
+  /** Table of devices for the export at a path; one of the thread's own if there is none to share. */
+  devices(path: string): SharedArrayBuffer | undefined;
+  /** Folder for the locks on files that cannot be opened for writing. */
+  readonly lockDirectory: string;
+  /** Most descriptors that the nodes of one export may hold. */
+  readonly maxHandles: number;
+  /** Takes what is worth telling. */
+  log(event: LogEvent): void;
+}
+
+/** The model of an export as the tree takes it. */
+function credentialsOf({ securityModel, squash }: ExportConfiguration): Credentials {
+  return securityModel === "passthrough" ? passthroughCredentials() : noneCredentials(squash);
+}
+
+/** Counts that differ from zero, by index. */
+function byIndex(counts: Float64Array): Record<number, number> {
+  const found: Record<number, number> = {};
+  counts.forEach((count, index) => {
+    if (count > 0) found[index] = count;
+  });
+  return found;
+}
+
+/** Loop, trees and server of one thread. */
+export class Serving implements Disposable {
+  /** The loop. */
+  readonly reactor: Reactor = new Reactor();
+  /** Makes the sessions. */
+  readonly server: Server;
+  #around: Surroundings;
+  readonly #firstExport: string | undefined;
+  /** Trees by what they were configured as. */
+  #trees = new Map<string, HostTree>();
+  /** Trees that no new session gets. */
+  readonly #retired = new Set<HostTree>();
+
+  /**
+   * Opens the exports.
+   *
+   * @param firstExport Export that the empty `aname` stands for.
+   * @throws {Error} If one of them cannot be served.
+   */
+  constructor(configuration: ServeConfiguration, around: Surroundings, firstExport?: string) {
+    this.#around = around;
+    this.#firstExport = firstExport;
+    this.server = new Server(this.#options(configuration));
+  }
+
+  /** Takes a new configuration for sessions to come. */
+  reload(configuration: ServeConfiguration, around: Surroundings): void {
+    this.#around = around;
+    this.server.reconfigure(this.#options(configuration));
+  }
+
+  /** What has been counted so far. */
+  counts(others: Partial<Record<Total, number>> = {}): ThreadCounts {
+    const { counters } = this.server;
+    const totals: Record<Total, number> = {
+      connections: counters.sessions,
+      fids: counters.fids,
+      inflight: counters.inflight,
+      bytesIn: counters.bytesIn,
+      bytesOut: counters.bytesOut,
+      bytesRead: counters.bytesRead,
+      bytesWritten: counters.bytesWritten,
+      malformed: counters.malformed,
+      nodes: 0,
+      files: 0,
+      locks: 0,
+      kicks: 0,
+      calls: 0,
+      ...others,
+    };
+    for (const tree of [...this.#trees.values(), ...this.#retired]) {
+      const { nodes, files, locks } = tree.usage();
+      totals.nodes += nodes;
+      totals.files += files;
+      totals.locks += locks;
+    }
+    return {
+      requests: byIndex(counters.requests),
+      failures: byIndex(counters.failures),
+      errnos: Object.fromEntries(counters.errnos),
+      totals,
+    };
+  }
+
+  /** Closes trees and loop. No session may be left, and the loop must have ended. */
+  [Symbol.dispose](): void {
+    for (const tree of this.#trees.values()) tree.close();
+    for (const tree of this.#retired) tree.close();
+    this.reactor[Symbol.dispose]();
+  }
+
+  /** Turns a configuration into what the server takes, with the trees that exist already. */
+  #options(configuration: ServeConfiguration): ServerOptions {
+    const trees = new Map<string, HostTree>();
+    const made: HostTree[] = [];
+    const exports: Export[] = [];
+    try {
+      for (const wanted of configuration.exports) {
+        const key = JSON.stringify({ ...wanted, name: "" });
+        let tree = trees.get(key) ?? this.#trees.get(key);
+        if (tree === undefined) made.push(tree = this.#tree(wanted));
+        trees.set(key, tree);
+        const one: Export = { name: wanted.name, tree, readOnly: wanted.readOnly };
+        if (wanted.name === this.#firstExport) exports.unshift(one);
+        else exports.push(one);
+      }
+    } catch (error) {
+      for (const tree of made) tree.close();
+      throw error;
+    }
+    for (const [key, tree] of this.#trees) if (!trees.has(key)) this.#retired.add(tree);
+    this.#trees = trees;
+    for (const tree of this.#retired) {
+      if (tree.usage().nodes > 0) continue;
+      tree.close();
+      this.#retired.delete(tree);
+    }
+    return {
+      exports,
+      limits: {
+        msize: configuration.msize,
+        maxFids: configuration.maxFids,
+        maxInflight: configuration.maxInflight,
+      },
+      disable: configuration.disable,
+      report: (error, what) => {
+        const said = error instanceof Error ? error.stack ?? error.message : String(error);
+        this.#around.log({ level: "error", message: `Cannot carry out ${what}: ${said}` });
+      },
+    };
+  }
+
+  #tree(wanted: ExportConfiguration): HostTree {
+    return new HostTree({
+      root: wanted.path,
+      multidevs: wanted.multidevs,
+      credentials: credentialsOf(wanted),
+      devices: new DeviceTable(this.#around.devices(wanted.path)),
+      lockDirectory: this.#around.lockDirectory,
+      maxHandles: this.#around.maxHandles,
+      timers: this.reactor,
+      warn: (message) => this.#around.log({ level: "warn", message }),
+    });
+  }
+}
