@@ -105,6 +105,7 @@ export function planServe(
   return {
     configuration: {
       listen,
+      devices: [],
       exports: configurations,
       msize: settings.msize ?? DEFAULT_MSIZE,
       workers: settings.workers ?? Math.max(1, Math.min(4, host.cores)),

@@ -20,6 +20,7 @@ import {
   O_NONBLOCK,
   read,
   SIGINT,
+  SIGTERM,
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
@@ -143,8 +144,9 @@ function firstMessage(lines: Lines): [ToDevice, string[]] | null {
 }
 
 async function main(): Promise<void> {
-  // Whoever started us decides when we end, also at Ctrl-C.
+  // Whoever started us decides when we end: Ctrl-C and systemd signal the whole group.
   ignoreSignal(SIGINT);
+  ignoreSignal(SIGTERM);
   ignoreSignal(SIGXFSZ);
   umask(0);
   const lines = new Lines();

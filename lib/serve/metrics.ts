@@ -49,6 +49,16 @@ export const METRICS: {
   nodes: { name: "virtfs_nodes", type: "gauge", help: "Files that some fid stands for now." },
   files: { name: "virtfs_open_files", type: "gauge", help: "Files open for clients now." },
   locks: { name: "virtfs_locks", type: "gauge", help: "Byte-range locks held by clients now." },
+  kicks: {
+    name: "virtfs_virtio_kicks_total",
+    type: "counter",
+    help: "Kicks that drivers of virtio devices made.",
+  },
+  calls: {
+    name: "virtfs_virtio_calls_total",
+    type: "counter",
+    help: "Calls that virtio devices made.",
+  },
   bytesIn: {
     name: "virtfs_received_bytes_total",
     type: "counter",

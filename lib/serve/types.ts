@@ -45,7 +45,14 @@ export interface DeviceConfiguration {
   readonly tag: string;
   /** Export that the empty `aname` stands for; the first one if not given. */
   readonly export?: string;
+  /** Another 9P server that gets the guest's requests instead of our own. */
+  readonly to?: BridgeAddress;
 }
+
+/** A 9P server to pass requests on to. */
+export type BridgeAddress =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
 
 /** Everything that a running server does. */
 export interface ServeConfiguration {

@@ -17,7 +17,15 @@ import {
 import { BACKEND_PROTOCOL_FEATURES, VhostUserBackend } from "./backend.ts";
 import { protocolFeatureNames, VhostUserFrontend } from "./frontend.ts";
 import { GuestRam } from "./guest_ram.ts";
-import { EchoDevice, FEATURES, rigTest, sockets, tightTest } from "./loop_test_helper.ts";
+import {
+  EchoDevice,
+  FEATURES,
+  openFds,
+  rigTest,
+  sockets,
+  tightTest,
+  until,
+} from "./loop_test_helper.ts";
 import { VhostUserError } from "./errors.ts";
 import { encodeMessage, encodeRaw } from "./messages.ts";
 import { VhostUserConnection } from "./connection.ts";
@@ -42,7 +50,9 @@ Deno.test("a thread can have an echo device", async () => {
   // The first worker leaves descriptors of Deno's own open, which no test shall be blamed for.
   const { worker, next } = newWorker();
   assert.equal(await next(), "ready");
+  const before = openFds();
   worker.terminate();
+  await until("the end of the thread", () => openFds() <= before - 2);
 });
 
 tightTest("VhostUserFrontend blocks its thread, with the back-end in another", async () => {

@@ -115,6 +115,8 @@ export class ChainWalker {
   walk<P extends PieceList>(head: number, chain: WalkedChain<P>): Fault | undefined {
     const { readable, writable } = chain;
     const maxDescriptors = this.#rules.maxDescriptors;
+    const ringsStart = this.#ringsStart;
+    const ringsEnd = this.#ringsEnd;
     // The table the walk is in: the queue's own, later perhaps an indirect one.
     let table = this.#table;
     let base = 0;
@@ -123,8 +125,7 @@ export class ChainWalker {
     let scattered = -1; // guest address of an indirect table that lies in several regions
     let isIndirect = false;
 
-    // The region that had the buffer before: nearly always it has the next one too, and what is in
-    // registers costs a third of a look-up.
+    // The region that had the buffer before: nearly always it has the next one too.
     let region = NOWHERE;
     let regionStart = 0;
     let regionSize = 0;
@@ -177,7 +178,7 @@ export class ChainWalker {
       if (total > 2 ** 32) return "length-overflow";
       const isWritable = (flags & DESC_F_WRITE) !== 0;
       if (isWritable) {
-        if (address < this.#ringsEnd && address + length > this.#ringsStart) {
+        if (address < ringsEnd && address + length > ringsStart) {
           if (this.#isOverRing(address, address + length)) return "writable-over-ring";
         }
         hasWritable = true;
