@@ -22,3 +22,5 @@ export * as p9 from "./lib/p9/mod.ts";
 export * as serve from "./lib/serve/mod.ts";
 export * as server from "./lib/server/mod.ts";
 export * as transport from "./lib/transport/mod.ts";
+export * as vhost from "./lib/vhost/mod.ts";
+export * as virtio from "./lib/virtio/mod.ts";

@@ -39,6 +39,7 @@ Deno.test("planServe() fills in the defaults", () => {
       maxInflight: 256,
       idleTimeoutMs: 0,
       disable: [],
+      devices: [],
     },
     notes: [],
     logLevel: "info",

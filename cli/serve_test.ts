@@ -19,6 +19,8 @@ const STATISTICS: Statistics = {
   bytesRead: 0,
   bytesWritten: 0,
   malformed: 0,
+  kicks: 0,
+  calls: 0,
   messages: {},
   errors: {},
 };

@@ -44,6 +44,7 @@ class Served implements AsyncDisposable {
       maxConnections: 10,
       idleTimeoutMs: 0,
       disable: [],
+      devices: [],
     };
     return new Served(folder, await startServer(configuration, { log: () => {} }));
   }

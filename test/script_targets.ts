@@ -200,6 +200,7 @@ export class SocketServer implements AsyncDisposable {
   static async start(kind: "tcp" | "unix"): Promise<SocketServer> {
     const folder = await Deno.makeTempDir({ prefix: "9p-server-" });
     const configuration: ServeConfiguration = {
+      devices: [],
       listen: [
         kind === "tcp"
           ? { kind, host: "127.0.0.1", port: 0 }

@@ -18,6 +18,8 @@ const STATISTICS: Statistics = {
   bytesRead: 11,
   bytesWritten: 12,
   malformed: 13,
+  kicks: 0,
+  calls: 0,
   messages: {
     Twalk: { count: 20, errors: 2 },
     Tread: { count: 30, errors: 0 },

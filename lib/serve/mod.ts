@@ -24,6 +24,8 @@ export {
 export { formatBytes, formatDuration, formatStatistics } from "./statistics.ts";
 export { didYouMean, nearest } from "./suggest.ts";
 export type {
+  BridgeAddress,
+  DeviceConfiguration,
   ExportConfiguration,
   ListenAddress,
   LogEvent,

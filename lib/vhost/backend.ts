@@ -223,9 +223,9 @@ export class VhostUserBackend<P extends PieceList> {
     return this.#running !== undefined || (this.#closing !== undefined && !this.#isClosed);
   }
 
-  /** For a reactor: never, unless the device says so itself. */
+  /** For a reactor: the same, as it may take any number of turns to settle one. */
   get needsEventLoop(): boolean {
-    return false;
+    return this.hasPromises;
   }
 
   /**
