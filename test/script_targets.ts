@@ -14,7 +14,7 @@ import {
 import { umask } from "../lib/linux/mod.ts";
 import { type RunningServer, type ServeConfiguration, startServer } from "../lib/serve/mod.ts";
 import { DEFAULT_LIMITS, Server } from "../lib/server/mod.ts";
-import { type Channel, connectInMemory, dial } from "../lib/transport/mod.ts";
+import { type Channel, connectInMemory, dial, dialDevice } from "../lib/transport/mod.ts";
 import type { Script, Target } from "./scripts.ts";
 
 // As `virtfs serve` does; it also loads libc, which a test must not do within itself.
@@ -189,6 +189,7 @@ export class SocketServer implements AsyncDisposable {
   readonly #running: RunningServer;
   readonly #initial: ServeConfiguration;
   readonly #folder: string;
+  readonly #inUse = new Set<string>();
 
   private constructor(running: RunningServer, initial: ServeConfiguration, folder: string) {
     this.#running = running;
@@ -197,11 +198,12 @@ export class SocketServer implements AsyncDisposable {
   }
 
   /** Starts one that listens on a socket of a kind. */
-  static async start(kind: "tcp" | "unix"): Promise<SocketServer> {
+  static async start(kind: "tcp" | "unix" | "virtio"): Promise<SocketServer> {
     const folder = await Deno.makeTempDir({ prefix: "9p-server-" });
     const configuration: ServeConfiguration = {
-      devices: [],
-      listen: [
+      // Conversations have up to three clients, and a device serves one machine at a time.
+      devices: kind === "virtio" ? ["a", "b", "c"].map((tag) => deviceOf(folder, tag)) : [],
+      listen: kind === "virtio" ? [] : [
         kind === "tcp"
           ? { kind, host: "127.0.0.1", port: 0 }
           : { kind, path: `${folder}/server.sock` },
@@ -219,7 +221,11 @@ export class SocketServer implements AsyncDisposable {
 
   /** Whether it can serve a script. */
   suits(script: Script): boolean {
-    return script.serve.tree !== "memory" && !script.holds;
+    // A device ends no connection, and every frame comes in a chain of its own.
+    // Each is a process, and the kernel does not tell one of the owner of another one's lock.
+    const isFit = this.#initial.devices.length === 0 ||
+      !script.needsStream && !script.serve.options.has("together");
+    return script.serve.tree !== "memory" && !script.holds && isFit;
   }
 
   /** Makes it serve a folder of its own to a script. */
@@ -240,7 +246,7 @@ export class SocketServer implements AsyncDisposable {
       throw new TypeError("Cannot hold an operation of a server with threads of its own");
     };
     return {
-      connect: () => dial(running.addresses[0] ?? ""),
+      connect: () => this.#connect(),
       hold: cannotHold,
       release: cannotHold,
       waiting: cannotHold,
@@ -252,8 +258,21 @@ export class SocketServer implements AsyncDisposable {
     };
   }
 
+  /** Dials the socket, or the first device that nobody uses. */
+  async #connect(): Promise<Channel> {
+    const addresses = this.#running.addresses;
+    if (this.#initial.devices.length === 0) return await dial(addresses[0] ?? "");
+    const address = addresses.find((each) => !this.#inUse.has(each));
+    if (address === undefined) throw new RangeError("Cannot connect: all devices are in use");
+    this.#inUse.add(address);
+    const channel = await dialDevice(address.slice("vhost-user://".length));
+    void channel.closed.then(() => this.#inUse.delete(address));
+    return channel;
+  }
+
   /** Stops it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#inUse.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#running.stop(0);
     await Deno.remove(this.#folder, { recursive: true });
   }
@@ -261,4 +280,8 @@ export class SocketServer implements AsyncDisposable {
 
 function exportOf(path: string, readOnly: boolean): ServeConfiguration["exports"][number] {
   return { name: "files", path, readOnly, securityModel: "none", multidevs: "remap" };
+}
+
+function deviceOf(folder: string, tag: string): ServeConfiguration["devices"][number] {
+  return { tag, socket: { kind: "unix", path: `${folder}/${tag}.sock` } };
 }

@@ -58,6 +58,8 @@ export interface Script {
   readonly lines: readonly Line[];
   /** Whether it keeps operations back, which only a server of this process can. */
   readonly holds: boolean;
+  /** Whether it cuts frames in pieces or expects the connection to end, which are matters of streams. */
+  readonly needsStream: boolean;
 }
 
 interface Line {
@@ -94,7 +96,8 @@ export function parseScript(name: string, text: string): Script {
     return [key, value];
   }));
   const holds = lines.some(({ text }) => text.startsWith("hold "));
-  return { name, serve: { tree, options }, lines: lines.slice(1), holds };
+  const needsStream = options.has("stream") || lines.some(({ text }) => text === "close");
+  return { name, serve: { tree, options }, lines: lines.slice(1), holds, needsStream };
 }
 
 /** One connection of a script. */

@@ -21,8 +21,9 @@ for (const script of scripts) {
   }
 }
 
-for (const kind of ["tcp", "unix"] as const) {
-  Deno.test(`scripts over a ${kind} socket`, async (t) => {
+for (const kind of ["tcp", "unix", "virtio"] as const) {
+  const what = kind === "virtio" ? "virtio, through vhost-user" : `a ${kind} socket`;
+  Deno.test(`scripts over ${what}`, async (t) => {
     await using server = await SocketServer.start(kind);
     for (const script of scripts.filter((script) => server.suits(script))) {
       await t.step(script.name, async () => {

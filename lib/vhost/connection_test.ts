@@ -3,10 +3,13 @@ import {
   check,
   close,
   eventfd,
+  getrlimit,
   IoVectors,
   MappedMemory,
   MSG_DONTWAIT,
+  RLIMIT_NOFILE,
   sendmsg,
+  setrlimit,
 } from "../linux/mod.ts";
 import { RawMessage, VhostUserConnection } from "./connection.ts";
 import { openFds, sockets, tightTest } from "./loop_test_helper.ts";
@@ -139,6 +142,21 @@ tightTest("tryReceive() refuses descriptors that come in drops", () => {
       }
     });
   }, { fault: "bad-fd-count" });
+});
+
+tightTest("tryReceive() notices descriptors that this process had no room for", () => {
+  using pair = new Pair();
+  withFds(8, (fds) => pair.send(num, fds));
+  const limit = getrlimit(RLIMIT_NOFILE);
+  assert.ok(typeof limit === "object");
+  const free = check(eventfd(0, 0), "make an eventfd");
+  close(free);
+  check(setrlimit(RLIMIT_NOFILE, { ...limit, soft: BigInt(free + 2) }), "lower the limit");
+  try {
+    assert.throws(() => pair.connection.tryReceive(), { fault: "fds-lost" });
+  } finally {
+    check(setrlimit(RLIMIT_NOFILE, limit), "restore the limit");
+  }
 });
 
 tightTest("tryReceive() tells a connection that ends from one that breaks off", () => {

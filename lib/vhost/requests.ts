@@ -10,6 +10,9 @@
  *
  * A count in front of bytes or a list is no field of a decoded payload: it cannot contradict them.
  *
+ * @see vhost-user, Front-end message types, where each has an entry `VHOST_USER_` and its name;
+ * Protocol features; Payload
+ *
  * @module
  */
 
