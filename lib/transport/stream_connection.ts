@@ -400,17 +400,17 @@ export class StreamExchange implements Exchange {
   }
 
   defer(withRequest: boolean): void {
-    if (this.#isDeferred) return;
-    this.#isDeferred = true;
-    const connection = this.#connection as StreamConnection;
-    connection.deferred++;
-    this.#context.detach();
-    const buffer = this.#buffer as Buffer;
-    if (withRequest || this.#hasPayloadIn) {
-      buffer.holds++;
+    if (!this.#isDeferred) {
+      this.#isDeferred = true;
+      (this.#connection as StreamConnection).deferred++;
+      this.#context.detach();
+    }
+    // A request that waited its turn may have to wait again, with more that it needs.
+    if ((withRequest || this.#hasPayloadIn) && !this.#holdsRequest) {
+      (this.#buffer as Buffer).holds++;
       this.#holdsRequest = true;
     }
-    if (this.#reply !== null) {
+    if (this.#reply !== null && !this.#holdsReply) {
       this.#reply.holds++;
       this.#holdsReply = true;
       // What was gathered before goes out now; what comes later is gathered elsewhere.

@@ -244,6 +244,39 @@ Deno.test("StreamTransport keeps what a waiting request borrows, and answers out
   assert.equal(new TextDecoder().decode((await readFrame(conn))?.subarray(11)), "HELLO world");
 });
 
+Deno.test("StreamTransport keeps what a request borrows that waited its turn first", async () => {
+  const inner = new MemoryTree({ inOrder: true });
+  inner.addFile("data", "hello world");
+  const tree = new HeldTree(inner, { inOrder: true });
+  await using bench = await serve(tree);
+  using conn = await connectRaw(bench.address);
+  const walk: TMessage = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["data"] };
+  const open: TMessage = { kind: "Tlopen", tag: 1, fid: 1, flags: 0 };
+  await writeAll(conn, frames(VERSION, ATTACH, walk, open));
+  for (let i = 0; i < 4; i++) await readFrame(conn);
+  tree.hold("read");
+  const read = (tag: number, offset: bigint): TMessage => ({
+    kind: "Tread",
+    tag,
+    fid: 1,
+    offset,
+    count: 5,
+  });
+  await writeAll(conn, frames(read(10, 0n), read(11, 6n)));
+  while (tree.waiting("read") < 1) await new Promise((done) => setTimeout(done, 2));
+  tree.releaseOne("read");
+  assert.equal(new TextDecoder().decode((await readFrame(conn))?.subarray(11)), "hello");
+  while (tree.waiting("read") < 1) await new Promise((done) => setTimeout(done, 2));
+  // Somebody else's replies must not land where the second answer will be.
+  await using client = await Client.connect(await dial(bench.address));
+  await using root = await client.attach();
+  for (let i = 0; i < 20; i++) await root.getattr();
+  tree.releaseOne("read");
+  const frame = await readFrame(conn);
+  assert.equal(typeAndTag(frame), "Rread 11");
+  assert.equal(new TextDecoder().decode(frame?.subarray(11)), "world");
+});
+
 Deno.test("StreamTransport forgets a peer that leaves while requests wait", async () => {
   const inner = new MemoryTree({ inOrder: false });
   const tree = new HeldTree(inner, { inOrder: false });
