@@ -5,10 +5,11 @@
  * - `unix:///PATH`, `unix://@NAME` in the abstract namespace
  * - `vsock://CID:PORT`, `vsock://any:PORT`
  * - `fd://NUMBER`, a socket that the process was started with
+ * - `vhost-user:///PATH`, `vhost-user+fd://NUMBER`, where virtual machine monitors find a device
  *
  * @module
  */
-import { type ListenAddress, UsageError } from "../lib/serve/mod.ts";
+import { type ServeAddress, UsageError } from "../lib/serve/mod.ts";
 
 /** Port of 9P where none is given. */
 export const DEFAULT_PORT = 5640;
@@ -17,7 +18,11 @@ export const VSOCK_ANY = 0xffff_ffff;
 /** Bytes that a path in a socket address has room for, its NUL not counted. */
 const MAX_SOCKET_PATH = 107;
 
-const FORMS = "tcp://HOST:PORT, unix:///PATH, unix://@NAME, vsock://CID:PORT or fd://NUMBER";
+const FORMS = "tcp://HOST:PORT, unix:///PATH, unix://@NAME, vsock://CID:PORT, fd://NUMBER, " +
+  "vhost-user:///PATH or vhost-user+fd://NUMBER";
+
+/** Addresses of one kind. */
+type Of<K extends ServeAddress["kind"]> = Extract<ServeAddress, { readonly kind: K }>;
 
 /**
  * Parses an address.
@@ -32,7 +37,7 @@ const FORMS = "tcp://HOST:PORT, unix:///PATH, unix://@NAME, vsock://CID:PORT or 
  *
  * @throws {UsageError} If it is none; the message says what is wrong and what is right.
  */
-export function parseAddress(text: string): ListenAddress {
+export function parseAddress(text: string): ServeAddress {
   const [, scheme, rest] = /^([a-z0-9+.-]+):\/\/(.*)$/is.exec(text) ?? [];
   if (scheme === undefined || rest === undefined) throw wrong(text, guess(text));
   switch (scheme) {
@@ -43,8 +48,14 @@ export function parseAddress(text: string): ListenAddress {
     case "vsock":
       return parseVsock(text, rest);
     case "fd":
-      if (!/^\d{1,7}$/.test(rest)) throw wrong(text, "write fd://NUMBER, such as fd://3");
-      return { kind: "fd", fd: Number(rest) };
+      return parseFd(text, scheme, rest);
+    case "vhost-user":
+      if (!rest.startsWith("/")) {
+        throw wrong(text, "write an absolute path, such as vhost-user:///run/virtfs.sock");
+      }
+      return { kind: "vhost-user", socket: parseUnix(text, rest) };
+    case "vhost-user+fd":
+      return { kind: "vhost-user", socket: parseFd(text, scheme, rest) };
     default:
       throw wrong(text, `write ${FORMS}`);
   }
@@ -61,7 +72,7 @@ export function parseAddress(text: string): ListenAddress {
  * assert.equal(formatAddress({ kind: "tcp", host: "::1", port: 5640 }), "tcp://[::1]:5640");
  * ```
  */
-export function formatAddress(address: ListenAddress): string {
+export function formatAddress(address: ServeAddress): string {
   switch (address.kind) {
     case "tcp":
       return `tcp://${formatHost(address.host)}:${address.port}`;
@@ -71,6 +82,12 @@ export function formatAddress(address: ListenAddress): string {
       return `vsock://${address.cid === VSOCK_ANY ? "any" : address.cid}:${address.port}`;
     case "fd":
       return `fd://${address.fd}`;
+    case "vhost-user": {
+      const { socket } = address;
+      return socket.kind === "unix"
+        ? `vhost-user://${socket.path}`
+        : `vhost-user+fd://${socket.fd}`;
+    }
   }
 }
 
@@ -79,7 +96,14 @@ export function formatHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-function parseTcp(text: string, rest: string): ListenAddress {
+function parseFd(text: string, scheme: string, rest: string): Of<"fd"> {
+  if (!/^\d{1,7}$/.test(rest)) {
+    throw wrong(text, `write ${scheme}://NUMBER, such as ${scheme}://3`);
+  }
+  return { kind: "fd", fd: Number(rest) };
+}
+
+function parseTcp(text: string, rest: string): Of<"tcp"> {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]*)\]|([^:]*))(?::([^:]*))?$/.exec(rest) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined) throw wrong(text, "write IPv6 in brackets, such as tcp://[::1]:5640");
@@ -94,7 +118,7 @@ function parseTcp(text: string, rest: string): ListenAddress {
   return { kind: "tcp", host, port: parsePort(text, digits, 65_535) };
 }
 
-function parseUnix(text: string, path: string): ListenAddress {
+function parseUnix(text: string, path: string): Of<"unix"> {
   if (!path.startsWith("/") && !path.startsWith("@")) {
     throw wrong(text, "write an absolute path, such as unix:///run/virtfs.sock, or unix://@NAME");
   }
@@ -108,7 +132,7 @@ function parseUnix(text: string, path: string): ListenAddress {
   return { kind: "unix", path };
 }
 
-function parseVsock(text: string, rest: string): ListenAddress {
+function parseVsock(text: string, rest: string): Of<"vsock"> {
   const [, word, digits] = /^([^:]*)(?::([^:]*))?$/.exec(rest) ?? [];
   const cid = word === "any"
     ? VSOCK_ANY

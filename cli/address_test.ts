@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../lib/serve/mod.ts";
-import type { ListenAddress } from "../lib/serve/mod.ts";
+import type { ServeAddress } from "../lib/serve/mod.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 
-const good: [text: string, address: ListenAddress, formatted?: string][] = [
+const good: [text: string, address: ServeAddress, formatted?: string][] = [
   ["tcp://127.0.0.1:5640", { kind: "tcp", host: "127.0.0.1", port: 5640 }],
   ["tcp://localhost", { kind: "tcp", host: "localhost", port: 5640 }, "tcp://localhost:5640"],
   ["tcp://0.0.0.0:0", { kind: "tcp", host: "0.0.0.0", port: 0 }],
@@ -18,6 +18,11 @@ const good: [text: string, address: ListenAddress, formatted?: string][] = [
   ["vsock://2", { kind: "vsock", cid: 2, port: 5640 }, "vsock://2:5640"],
   ["vsock://3:4294967294", { kind: "vsock", cid: 3, port: 4294967294 }],
   ["fd://3", { kind: "fd", fd: 3 }],
+  ["vhost-user:///run/v.sock", {
+    kind: "vhost-user",
+    socket: { kind: "unix", path: "/run/v.sock" },
+  }],
+  ["vhost-user+fd://3", { kind: "vhost-user", socket: { kind: "fd", fd: 3 } }],
 ];
 for (const [text, address, formatted = text] of good) {
   Deno.test(`parseAddress() and formatAddress() of ${text}`, () => {
@@ -64,6 +69,11 @@ const wrong: [text: string, message: RegExp][] = [
   ["fd://", /write fd:\/\/NUMBER/],
   ["fd://-1", /write fd:\/\/NUMBER/],
   ["fd://3.5", /write fd:\/\/NUMBER/],
+  ["vhost-user://run/v.sock", /write an absolute path, such as vhost-user:\/\/\/run/],
+  ["vhost-user://@name", /write an absolute path/],
+  ["vhost-user:///run/", /it names no file$/],
+  ["vhost-user+fd://x", /write vhost-user\+fd:\/\/NUMBER, such as vhost-user\+fd:\/\/3$/],
+  ["vhostuser:///run/v.sock", /vhost-user:\/\/\/PATH or vhost-user\+fd:\/\/NUMBER$/],
 ];
 for (const [text, message] of wrong) {
   Deno.test(`parseAddress() refuses ${JSON.stringify(text)}`, () => {

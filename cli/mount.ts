@@ -121,7 +121,8 @@ export function quoteWord(word: string): string {
 
 function parse(text: string): ListenAddress | undefined {
   try {
-    return parseAddress(text);
+    const address = parseAddress(text);
+    return address.kind === "vhost-user" ? undefined : address;
   } catch {
     // A server may know kinds of sockets that have no address to write.
     return undefined;

@@ -19,6 +19,7 @@ import {
   ValueError,
 } from "../lib/serve/mod.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import { deviceLines } from "./device_lines.ts";
 import { mountsOf } from "./mount.ts";
 import { EXIT, Log, type Output, reportError, writeJson } from "./output.ts";
 import { type MetricsServer, serveMetrics } from "./serve_metrics.ts";
@@ -105,7 +106,7 @@ async function serve(args: readonly string[], host: ServeHost): Promise<number> 
   const settings = await readSettings(said, file, context);
   const plan = planServe(settings, host);
   if (words.options.dryRun === true) {
-    tell(host, words, plan, plan.configuration.listen.map(formatAddress), undefined);
+    tell(host, words, plan, plannedAddresses(plan), undefined);
     return EXIT.done;
   }
   const served = new Served(host, plan, settings);
@@ -184,7 +185,8 @@ class Served {
     const signal = await Promise.race([server.done, this.#first.promise]);
     if (signal === undefined) {
       // A connected socket that we were started with has an end of its own.
-      if (this.#plan.configuration.listen.every(({ kind }) => kind === "fd")) return EXIT.done;
+      const { listen } = this.#plan.configuration;
+      if (listen.length > 0 && listen.every(({ kind }) => kind === "fd")) return EXIT.done;
       throw new Error("Cannot go on: the server has ended by itself");
     }
     this.#log.write({
@@ -215,7 +217,8 @@ class Served {
 
   /** Removes what a server that could not end has left. */
   #removeSockets(): void {
-    for (const each of this.#plan.configuration.listen) {
+    const { listen, devices } = this.#plan.configuration;
+    for (const each of [...listen, ...devices.map(({ socket }) => socket)]) {
       if (each.kind !== "unix" || each.path.startsWith("@")) continue;
       try {
         if (Deno.lstatSync(each.path).isSocket) Deno.removeSync(each.path);
@@ -250,8 +253,8 @@ class Served {
     }
     try {
       const settings = await reread();
-      const { listen, workers } = this.#plan.configuration;
-      const plan = planServe(settings, this.#host, listen);
+      const { workers } = this.#plan.configuration;
+      const plan = planServe(settings, this.#host, this.#plan.configuration);
       await this.#server.reload({ ...plan.configuration, workers });
       for (const name of changedForGood(this.#settings, settings)) {
         this.#log.write({ level: "warn", message: `a new ${name} takes a restart` });
@@ -272,7 +275,15 @@ class Served {
 }
 
 /** Settings that a running server does not take any more. */
-const FIXED = ["listen", "workers", "metrics", "socketMode", "socketGroup"] as const;
+const FIXED = [
+  "listen",
+  "tag",
+  "to",
+  "workers",
+  "metrics",
+  "socketMode",
+  "socketGroup",
+] as const;
 
 function changedForGood(before: Settings, after: Settings): string[] {
   return FIXED.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
@@ -294,6 +305,14 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined
   }
 }
 
+/** Where a server would listen. */
+function plannedAddresses({ configuration: { listen, devices } }: Plan): string[] {
+  return [
+    ...listen.map(formatAddress),
+    ...devices.map(({ socket }) => formatAddress({ kind: "vhost-user", socket })),
+  ];
+}
+
 function tell(
   host: ServeHost,
   words: Words,
@@ -301,13 +320,19 @@ function tell(
   addresses: readonly string[],
   metrics: string | undefined,
 ): void {
-  const { exports, msize } = plan.configuration;
+  const { exports, msize, listen, devices } = plan.configuration;
+  // Sockets for clients come first.
+  const sockets = addresses.slice(0, listen.length);
   const started: Started = {
     version: VERSION,
     pid: host.pid,
     plan,
     addresses,
-    mounts: mountsOf(addresses, { exports, msize, hosts: host.addresses }),
+    mounts: mountsOf(sockets, { exports, msize, hosts: host.addresses }),
+    devices: deviceLines(devices, addresses.slice(listen.length), {
+      firstExport: exports[0]?.name,
+      msize,
+    }),
     ...(metrics === undefined ? {} : { metrics }),
     isDryRun: words.options.dryRun === true,
   };
@@ -326,7 +351,7 @@ function command(output: Output): Command {
   const serve = new Command("virtfs serve")
     .usage("[PATH] [options]")
     .description(
-      "Serve folders over 9P2000.L.\n\n" +
+      "Serve folders over 9P2000.L, to clients on sockets and to virtual machines.\n\n" +
         "PATH is a folder to serve; clients reach it without a name, or with aname=PATH.",
     )
     .argument("[path]")
@@ -370,7 +395,7 @@ function parseWords(args: readonly string[], output: Output): Words | undefined 
     );
   }
   if (path === "") throw new UsageError("The PATH is empty: name a folder");
-  if (path !== undefined && /^[a-z]+:\/\//.test(path)) {
+  if (path !== undefined && /^[a-z+-]+:\/\//.test(path)) {
     throw new UsageError(`"${path}" is an address: write --listen ${path}, and a PATH`);
   }
   return { path, options: serve.opts() };

@@ -3,14 +3,18 @@
  *
  * @module
  */
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import {
   DEFAULT_MSIZE,
+  type DeviceAddress,
+  type DeviceConfiguration,
+  didYouMean,
   type ExportConfiguration,
   type ExportSettings,
   type ListenAddress,
   type LogFormat,
   type LogLevel,
+  type ServeAddress,
   type ServeConfiguration,
   type Settings,
   type Squash,
@@ -59,23 +63,28 @@ const PRIVATE_MODE = 0o600;
 /** Socket files for a group. */
 const GROUP_MODE = 0o660;
 const FIRST_ACTIVATED_FD = 3;
+/** Bytes of a tag that we make up: more is not read by everybody. */
+const MADE_TAG_SIZE = 31;
+/** Tag of a device that no folder gives a name to. */
+const FALLBACK_TAG = "virtfs";
 
 /**
  * Settles what was said into what is done.
  *
  * @param settings What the command line and the file say, merged.
- * @param listening Sockets of a server that runs already; they stay.
+ * @param running What a server that runs already was started with: its sockets and devices stay.
  * @throws {UsageError} If what was said contradicts itself or is too dangerous to guess.
  * @throws {Error} If the machine is not as it would have to be.
  */
 export function planServe(
   settings: Settings,
   host: PlanHost,
-  listening?: readonly ListenAddress[],
+  running?: Pick<ServeConfiguration, "listen" | "devices">,
 ): Plan {
-  const listen = listening ?? planListen(settings, host);
   const exports = settings.export ?? [];
-  if (exports.length === 0) {
+  const { listen, devices } = running ?? planSockets(settings, host);
+  checkDevices(devices, exports);
+  if (exports.length === 0 && (listen.length > 0 || devices.every(({ to }) => to === undefined))) {
     throw new UsageError("Nothing to serve: give a PATH, --export NAME=PATH or --config FILE");
   }
   if (settings.trustClients && settings.squashUid !== undefined) {
@@ -90,14 +99,24 @@ export function planServe(
   }
 
   const notes: string[] = [];
-  const reachable = listen.filter((address) => isReachable(address, host));
+  if (exports.length > 0 && listen.length === 0 && devices.every(({ to }) => to !== undefined)) {
+    throw new UsageError(
+      `Nobody could reach ${
+        exports[0]?.path
+      }: with --to, devices show what the other server has; ` +
+        "leave it out, or add a --listen for it",
+    );
+  }
+  const opened = devices.filter(({ to }) => to === undefined)
+    .map(({ socket }): DeviceAddress => ({ kind: "vhost-user", socket }));
+  const reachable = [...listen, ...opened].filter((address) => isReachable(address, host));
   const configurations = exports.map((each) => planExport(each, settings, reachable, host, notes));
   if (settings.trustClients && host.euid === 0 && reachable.length > 0) {
     notes.push(
       `clients are believed who they say they are: anyone who reaches ${list(reachable)} can act ` +
         "as root in the exports",
     );
-  } else if (host.euid !== 0) {
+  } else if (host.euid !== 0 && exports.length > 0) {
     notes.push(`every client acts as ${userText(host.euid, host)}, the user of the server`);
   }
 
@@ -105,7 +124,7 @@ export function planServe(
   return {
     configuration: {
       listen,
-      devices: [],
+      devices,
       exports: configurations,
       msize: settings.msize ?? DEFAULT_MSIZE,
       workers: settings.workers ?? Math.max(1, Math.min(4, host.cores)),
@@ -122,8 +141,12 @@ export function planServe(
   };
 }
 
-function planListen(settings: Settings, host: PlanHost): ListenAddress[] {
-  const said = settings.listen ??
+/** Sockets for clients, and those of devices. */
+function planSockets(
+  settings: Settings,
+  host: PlanHost,
+): Pick<ServeConfiguration, "listen" | "devices"> {
+  const said: readonly ServeAddress[] = settings.listen ??
     (host.activatedSockets > 0
       ? Array.from(
         { length: host.activatedSockets },
@@ -142,18 +165,71 @@ function planListen(settings: Settings, host: PlanHost): ListenAddress[] {
   }
 
   const { socketMode, socketGroup } = settings;
-  const hasFile = said.some((each) => each.kind === "unix" && !each.path.startsWith("@"));
+  const hasFile = said.some((each) => isFile(each.kind === "vhost-user" ? each.socket : each));
   if (!hasFile && (socketMode !== undefined || socketGroup !== undefined)) {
     const option = socketMode !== undefined ? "--socket-mode" : "--socket-group";
     throw new UsageError(`${option} is for socket files: add --listen unix:///PATH`);
   }
   const gid = socketGroup === undefined ? undefined : findGroup(socketGroup, host);
   const mode = socketMode ?? (gid === undefined ? PRIVATE_MODE : GROUP_MODE);
-  return said.map((address) =>
-    address.kind === "unix" && !address.path.startsWith("@")
-      ? { ...address, mode, ...(gid === undefined ? {} : { gid }) }
-      : address
-  );
+  const withMode = <A extends ListenAddress>(address: A): A =>
+    isFile(address) ? { ...address, mode, ...(gid === undefined ? {} : { gid }) } : address;
+  const listen: ListenAddress[] = [];
+  const sockets: DeviceConfiguration["socket"][] = [];
+  for (const address of said) {
+    if (address.kind === "vhost-user") sockets.push(withMode(address.socket));
+    else listen.push(withMode(address));
+  }
+  return { listen, devices: planDevices(settings, sockets) };
+}
+
+/** Whether an address is a file, which has an owner and a mode. */
+function isFile(address: ListenAddress): boolean {
+  return address.kind === "unix" && !address.path.startsWith("@");
+}
+
+function planDevices(
+  settings: Settings,
+  sockets: readonly DeviceConfiguration["socket"][],
+): DeviceConfiguration[] {
+  const { tag: tags = [], to } = settings;
+  const more = tags[sockets.length];
+  if (more !== undefined) {
+    const count = sockets.length === 1 ? "1 device" : `${sockets.length} devices`;
+    throw new UsageError(
+      `--tag ${more.tag} is one too many for ${count}: add --listen vhost-user:///PATH`,
+    );
+  }
+  if (to !== undefined && sockets.length === 0) {
+    throw new UsageError("--to is for devices: add --listen vhost-user:///PATH");
+  }
+  const first = settings.export?.[0];
+  return sockets.map((socket, index) => {
+    const said = tags[index] ?? { tag: makeTag(first) };
+    if (to === undefined) return { socket, ...said };
+    if (said.export === undefined) return { socket, ...said, to };
+    throw new UsageError(
+      `--tag ${said.tag}=${said.export} contradicts --to: the other server says what there is`,
+    );
+  });
+}
+
+/** Makes a tag of what an export is called. */
+function makeTag(first: ExportSettings | undefined): string {
+  if (first === undefined) return FALLBACK_TAG;
+  const tag = basename(first.name).replace(/[^\w.-]+/g, "_").replace(/^-+/, "");
+  return tag.slice(0, MADE_TAG_SIZE) || FALLBACK_TAG;
+}
+
+function checkDevices(
+  devices: readonly DeviceConfiguration[],
+  exports: readonly ExportSettings[],
+): void {
+  const names = exports.map(({ name }) => name);
+  for (const { tag, export: name } of devices) {
+    if (name === undefined || names.includes(name)) continue;
+    throw new UsageError(`--tag ${tag}=${name} names no export${didYouMean(name, names)}`);
+  }
 }
 
 function findGroup(group: string | number, host: PlanHost): number {
@@ -163,7 +239,7 @@ function findGroup(group: string | number, host: PlanHost): number {
 }
 
 /** Whether anybody but the server's own user and root may connect. */
-function isReachable(address: ListenAddress, host: PlanHost): boolean {
+function isReachable(address: ServeAddress, host: PlanHost): boolean {
   // To connect is to write. A group counts: its members are not root either.
   const isOpen = (mode: number) => (mode & 0o022) !== 0;
   switch (address.kind) {
@@ -175,13 +251,16 @@ function isReachable(address: ListenAddress, host: PlanHost): boolean {
       return address.path.startsWith("@") || isOpen(address.mode ?? 0o777);
     case "fd":
       return isOpen(host.inheritedMode(address.fd) ?? 0o777);
+    case "vhost-user":
+      // Whoever opens it is a monitor, and says what its guest's users say.
+      return isReachable(address.socket, host);
   }
 }
 
 function planExport(
   said: ExportSettings,
   all: Settings,
-  reachable: readonly ListenAddress[],
+  reachable: readonly ServeAddress[],
   host: PlanHost,
   notes: string[],
 ): ExportConfiguration {
@@ -267,7 +346,7 @@ function userText(uid: number, host: PlanHost): string {
   return name === undefined ? `user ${uid}` : `user ${uid} (${name})`;
 }
 
-function list(addresses: readonly ListenAddress[]): string {
+function list(addresses: readonly ServeAddress[]): string {
   // Port 0 is one that nobody knows yet.
   return addresses.map((each) => formatAddress(each).replace(/:0$/, "")).join(" or ");
 }

@@ -66,6 +66,7 @@ Deno.test("planServe() takes what was said", () => {
   const plan = planServe(said, ROOT);
   const { listen: _, exports, ...limits } = plan.configuration;
   assert.deepEqual(limits, {
+    devices: [],
     msize: 8192,
     workers: 1,
     maxConnections: 2,
@@ -378,9 +379,141 @@ for (const [what, said, host, name, message] of wrong) {
   });
 }
 
+/** Two devices, and what is said about them. */
+function machines(said: Settings = {}): Settings {
+  const listen = ["vhost-user:///run/a", "vhost-user+fd://4"].map(parseAddress);
+  return { export: [{ name: "/srv/v tmp", path: "/srv/v tmp" }], listen, ...said };
+}
+
+Deno.test("planServe() makes devices of vhost-user sockets, and listens nowhere else", () => {
+  const { configuration, notes } = planServe(machines(), ROOT);
+  assert.deepEqual(configuration.listen, []);
+  assert.deepEqual(configuration.devices, [
+    { socket: { kind: "unix", path: "/run/a", mode: 0o600 }, tag: "v_tmp" },
+    { socket: { kind: "fd", fd: 4 }, tag: "v_tmp" },
+  ]);
+  // A monitor that root alone can start is believed, as any client on such a socket.
+  assert.equal(configuration.exports[0]?.securityModel, "passthrough");
+  assert.deepEqual(notes, []);
+});
+
+Deno.test("planServe() gives tags and exports to devices in order, sockets their mode and group", () => {
+  const said = machines({
+    export: [{ name: "a", path: "/a" }, { name: "b", path: "/b" }],
+    listen: ["vhost-user:///run/a", "tcp://127.0.0.1:1", "vhost-user:///run/b"].map(parseAddress),
+    tag: [{ tag: "one" }, { tag: "two", export: "b" }],
+    socketGroup: "kvm",
+    squashUid: 1000,
+  });
+  const { listen, devices } = planServe(said, ROOT).configuration;
+  assert.deepEqual(listen, [{ kind: "tcp", host: "127.0.0.1", port: 1 }]);
+  const file = { kind: "unix", mode: 0o660, gid: 104 };
+  assert.deepEqual(devices, [
+    { socket: { ...file, path: "/run/a" }, tag: "one" },
+    { socket: { ...file, path: "/run/b" }, tag: "two", export: "b" },
+  ]);
+});
+
+const madeTags: [path: string, tag: string][] = [
+  ["/srv/share", "share"],
+  ["/", "virtfs"],
+  ["/srv/-x", "x"],
+  ["/srv/été", "_t_"],
+  [`/srv/${"x".repeat(40)}`, "x".repeat(31)],
+];
+for (const [path, tag] of madeTags) {
+  Deno.test(`planServe() makes the tag ${tag} of ${path}`, () => {
+    const said = machines({ export: [{ name: path, path }] });
+    assert.equal(planServe(said, ROOT).configuration.devices[0]?.tag, tag);
+  });
+}
+
+Deno.test("planServe() squashes for devices that others than root may use", () => {
+  const said = machines({ socketMode: 0o660 });
+  const { configuration, notes } = planServe(said, ROOT);
+  assert.deepEqual(configuration.exports[0]?.squash, { uid: 1000, gid: 100 });
+  assert.match(notes[0] ?? "", /^anyone who reaches vhost-user:\/\/\/run\/a can read and change/);
+});
+
+Deno.test("planServe() needs no folder where devices have another server", () => {
+  const to = { kind: "unix", path: "/run/other" } as const;
+  const said: Settings = { listen: machines().listen ?? [], to, tag: [{ tag: "x" }] };
+  const { configuration, notes } = planServe(said, ALICE);
+  assert.deepEqual(configuration.exports, []);
+  assert.deepEqual(configuration.devices.map(({ tag, to }) => ({ tag, to })), [
+    { tag: "x", to },
+    { tag: "virtfs", to },
+  ]);
+  assert.deepEqual(notes, []);
+  // Nor does it matter then who reaches them.
+  const open = { ...TCP, ...said, listen: [...said.listen ?? [], ...UNIX.listen ?? []] };
+  const plan = planServe({ ...open, socketMode: 0o600 }, ROOT);
+  assert.equal(plan.configuration.exports[0]?.securityModel, "passthrough");
+});
+
+const TO: Settings = { to: { kind: "tcp", host: "::1", port: 1 } };
+const wrongDevices: [what: string, said: Settings, message: RegExp][] = [
+  [
+    "a tag without a device",
+    { ...UNIX, tag: [{ tag: "x" }] },
+    /^--tag x is one too many for 0 devices: add --listen vhost-user:\/\/\/PATH$/,
+  ],
+  [
+    "a tag for a third of two devices",
+    machines({ tag: [{ tag: "a" }, { tag: "b" }, { tag: "c" }] }),
+    /^--tag c is one too many for 2 devices/,
+  ],
+  [
+    "a tag of an export that is none",
+    machines({ export: [{ name: "src", path: "/srv" }], tag: [{ tag: "x", export: "scr" }] }),
+    /^--tag x=scr names no export; did you mean "src"\?$/,
+  ],
+  [
+    "another server without a device",
+    { ...UNIX, ...TO },
+    /^--to is for devices: add --listen vhost-user:\/\/\/PATH$/,
+  ],
+  [
+    "another server and an export of a device",
+    machines({ ...TO, tag: [{ tag: "x", export: "/srv/v tmp" }] }),
+    /^--tag x=\/srv\/v tmp contradicts --to: the other server says what there is$/,
+  ],
+  [
+    "another server and a folder that nobody reaches",
+    machines(TO),
+    /^Nobody could reach \/srv\/v tmp: with --to, devices show what the other server has/,
+  ],
+  [
+    "another server for devices and nothing for the rest",
+    { ...TO, listen: [...machines().listen ?? [], ...UNIX.listen ?? []] },
+    /^Nothing to serve/,
+  ],
+  ["devices without a folder", { listen: machines().listen ?? [] }, /^Nothing to serve/],
+  [
+    "a device twice",
+    machines({ listen: ["vhost-user:///run/a", "vhost-user:///run/a"].map(parseAddress) }),
+    /^--listen vhost-user:\/\/\/run\/a is given twice$/,
+  ],
+];
+for (const [what, said, message] of wrongDevices) {
+  Deno.test(`planServe() refuses ${what}`, () => {
+    assert.throws(() => planServe(said, ROOT), { name: "UsageError", message });
+  });
+}
+
+Deno.test("planServe() refuses to take the export of a running device away", () => {
+  const { configuration } = planServe(
+    machines({ tag: [{ tag: "x", export: "/srv/v tmp" }] }),
+    ROOT,
+  );
+  assert.throws(() => planServe(machines({ export: EXPORT }), ROOT, configuration), {
+    message: "--tag x=/srv/v tmp names no export",
+  });
+});
+
 Deno.test("planServe() keeps the sockets of a running server, and judges by them", () => {
   const listening: ListenAddress[] = [{ kind: "tcp", host: "127.0.0.1", port: 1 }];
-  const { configuration } = planServe(UNIX, ROOT, listening);
+  const { configuration } = planServe(UNIX, ROOT, { listen: listening, devices: [] });
   assert.deepEqual(configuration.listen, listening);
   assert.deepEqual(configuration.exports[0]?.squash, { uid: 1000, gid: 100 });
 });

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ExportConfiguration } from "../lib/serve/mod.ts";
+import type { DeviceLines } from "./device_lines.ts";
 import type { Mount } from "./mount.ts";
 import { type Output, paint } from "./output.ts";
 import type { Plan } from "./serve_plan.ts";
@@ -20,6 +21,8 @@ export interface Started {
   readonly addresses: readonly string[];
   /** How to mount it. */
   readonly mounts: readonly Mount[];
+  /** How to use its devices. */
+  readonly devices: readonly DeviceLines[];
   /** Address of the metrics. */
   readonly metrics?: string;
   /** Whether nothing was started. */
@@ -34,32 +37,64 @@ export interface Started {
  */
 export function formatStarted(started: Started, output: Output): string {
   const { plan, addresses, mounts } = started;
-  const { exports, workers } = plan.configuration;
-  const what = exports.length === 1 ? "1 folder" : `${exports.length} folders`;
-  const threads = workers === 1 ? "1 worker" : `${workers} workers`;
+  const { exports } = plan.configuration;
+  const what = whatText(plan, started.isDryRun);
   const lines = [
     paint(
       output,
       "bold",
       started.isDryRun
-        ? `virtfs ${started.version} would serve ${what} with ${threads}`
-        : `virtfs ${started.version} serves ${what} with ${threads}, process ${started.pid}`,
+        ? `virtfs ${started.version} would ${what}`
+        : `virtfs ${started.version} ${what}, process ${started.pid}`,
     ),
     "",
     ...exports.map((each) => `  ${exportText(each)}`),
-    "",
+    ...(exports.length > 0 ? [""] : []),
     `${started.isDryRun ? "Would listen" : "Listening"} on ${addresses.join(", ")}`,
   ];
   if (started.metrics !== undefined) lines.push(`Metrics on ${started.metrics}`);
   for (const note of plan.notes) lines.push(`${paint(output, "yellow", "Note:")} ${note}`);
-  lines.push("", "To mount:");
+  if (mounts.length > 0) lines.push("", "To mount:");
   for (const mount of mounts) {
     if (mount.remark !== undefined) {
       lines.push(paint(output, "dim", `  # ${mount.address}: ${mount.remark}`));
     }
     for (const command of mount.commands) lines.push(`  ${command}`);
   }
+  for (const device of started.devices) lines.push("", ...deviceText(device, output));
   return lines.join("\n") + "\n";
+}
+
+/** What a server does, after its name. */
+function whatText({ configuration }: Plan, isDryRun: boolean): string {
+  const { exports, devices, listen, workers } = configuration;
+  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  const says = (verb: string) => isDryRun ? verb : verb === "pass" ? "passes" : `${verb}s`;
+  const parts: string[] = [];
+  if (listen.length > 0) parts.push(count(workers, "worker"));
+  if (devices.length > 0) parts.push(count(devices.length, "device"));
+  if (exports.length > 0) {
+    return `${says("serve")} ${count(exports.length, "folder")} with ${parts.join(" and ")}`;
+  }
+  return `${says("pass")} requests on with ${parts.join(" and ")}`;
+}
+
+function deviceText(device: DeviceLines, output: Output): string[] {
+  const behind = device.to === undefined
+    ? `shows ${device.export ?? "nothing"}`
+    : `passes requests on to ${device.to}`;
+  const remark = (text: string) => paint(output, "dim", `  # ${text}`);
+  return [
+    `Device ${device.tag} on ${device.address} ${behind}`,
+    remark("QEMU 10.2 or newer; instead of 4G, the guest's memory"),
+    `  ${device.qemu}`,
+    remark("cloud-hypervisor (untested)"),
+    `  ${device.cloudHypervisor}`,
+    remark("crosvm (untested)"),
+    `  ${device.crosvm}`,
+    remark("in the guest"),
+    `  ${device.mount}`,
+  ];
 }
 
 function exportText(each: ExportConfiguration): string {
@@ -76,7 +111,7 @@ function exportText(each: ExportConfiguration): string {
 
 /** The same for scripts, as one JSON value. */
 export function startedJson(started: Started): Record<string, unknown> {
-  const { version, pid, plan, addresses, mounts, metrics, isDryRun } = started;
+  const { version, pid, plan, addresses, mounts, devices, metrics, isDryRun } = started;
   const { exports, msize, workers } = plan.configuration;
   return {
     version,
@@ -84,6 +119,7 @@ export function startedJson(started: Started): Record<string, unknown> {
     addresses,
     exports,
     mounts,
+    devices,
     msize,
     workers,
     ...(metrics === undefined ? {} : { metrics }),

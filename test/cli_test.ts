@@ -1,9 +1,13 @@
 // The program as its users meet it: as a process.
 import assert from "node:assert/strict";
 import { Client } from "../lib/client/mod.ts";
+import { loadLibc } from "../lib/linux/mod.ts";
 import { LOCK_FLAGS, LOCK_TYPES, O_RDWR } from "../lib/p9/mod.ts";
-import { dial } from "../lib/transport/mod.ts";
+import { dial, dialDevice } from "../lib/transport/mod.ts";
 import { VERSION } from "../cli/version.ts";
+
+// libc stays loaded: it is opened here so that no test is blamed for it.
+loadLibc();
 
 const MAIN = new URL("../cli/main.ts", import.meta.url).pathname;
 const PATIENCE_MS = 20_000;
@@ -157,6 +161,27 @@ async function readOver(address: string, path: string, aname = ""): Promise<stri
   await using file = await root.walk(path);
   await file.open();
   return new TextDecoder().decode(await file.readAll());
+}
+
+/** Reads a file as a guest would, through the device at a socket. */
+async function readFromDevice(path: string, file = "hello"): Promise<string> {
+  const channel = await dialDevice(path);
+  try {
+    await using client = await Client.connect(channel, { msize: 512_000 });
+    await using root = await client.attach({ n_uname: 0 });
+    await using opened = await root.walk(file);
+    await opened.open();
+    return new TextDecoder().decode(await opened.readAll());
+  } finally {
+    channel.close();
+    await channel.closed;
+  }
+}
+
+/** Processes that a process has started. */
+function childrenOf(pid: number): number[] {
+  const text = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim();
+  return text === "" ? [] : text.split(" ").map(Number);
 }
 
 function exists(path: string): boolean {
@@ -425,4 +450,152 @@ Deno.test("virtfs serve as root does not obey clients on sockets that others rea
   assert.equal(stdout, "");
   assert.equal(code, isRoot ? 2 : 1);
   assert.match(stderr, isRoot ? /^virtfs serve: Refused to export .*--squash-uid/ : /needs root/);
+});
+
+Deno.test("virtfs serve offers devices to virtual machines, one machine at a time", async () => {
+  using folder = new Folder();
+  Deno.mkdirSync(`${folder.path}/other`);
+  Deno.writeTextFileSync(`${folder.path}/other/hello`, "hello from the other\n");
+  const [a, b] = [`${folder.path}/a.sock`, `${folder.path}/b.sock`];
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    `--export=other=${folder.path}/other`,
+    "--json",
+    `--listen=vhost-user://${a}`,
+    `--listen=vhost-user://${b}`,
+    "--tag=v_tmp",
+    "--tag=second=other",
+  ]);
+  const told = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.deepEqual(told.addresses, [`vhost-user://${a}`, `vhost-user://${b}`]);
+  assert.deepEqual(told.mounts, []);
+  const [first, second] = told.devices;
+  assert.equal(first.tag, "v_tmp");
+  assert.match(first.qemu, new RegExp(`path=${a} .*virtio-id=9,.*,config_size=8$`));
+  assert.equal(second.export, "other");
+  assert.equal((Deno.lstatSync(a).mode ?? 0) & 0o777, 0o600);
+  assert.equal(await readFromDevice(b), "hello from the other\n");
+
+  const channel = await dialDevice(a);
+  assert.equal(channel.tag, "v_tmp");
+  await using client = await Client.connect(channel, { msize: 512_000 });
+  await using root = await client.attach({ n_uname: 0 });
+  // The next machine waits until this one has left.
+  let isServed = false;
+  const next = readFromDevice(a).then((text) => {
+    isServed = true;
+    return text;
+  });
+  for (let i = 0; i < 20; i++) await root.getattr();
+  assert.equal(isServed, false);
+  await root.clunk();
+  channel.close();
+  await channel.closed;
+  assert.equal(await next, "hello, world\n");
+
+  server.kill("SIGTERM");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0, stderr);
+  assert.deepEqual([exists(a), exists(b)], [false, false]);
+});
+
+Deno.test("virtfs serve starts the process of a device again and ends it on SIGINT", async () => {
+  using folder = new Folder();
+  const socket = `${folder.path}/a.sock`;
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    "--json",
+    `--listen=vhost-user://${socket}`,
+  ]);
+  const { pid } = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.equal(await readFromDevice(socket), "hello, world\n");
+  const [child = 0] = childrenOf(pid);
+  Deno.kill(child, "SIGKILL");
+  await server.said(/error the process of the device ended by SIGKILL/);
+  assert.equal(await readFromDevice(socket), "hello, world\n");
+  const [another = 0] = childrenOf(pid);
+  assert.notEqual(another, child);
+
+  // A machine that is still there does not keep it from ending.
+  const channel = await dialDevice(socket);
+  server.kill("SIGINT");
+  const { code, stderr } = await server.ended;
+  channel.close();
+  await channel.closed;
+  assert.equal(code, 0, stderr);
+  assert.equal(exists(socket), false);
+  assert.equal(exists(`/proc/${another}`), false);
+});
+
+Deno.test("virtfs serve tells people how to use a device", async () => {
+  using folder = new Folder();
+  const socket = `${folder.path}/a.sock`;
+  const { code, stdout } = await virtfs(
+    "serve",
+    folder.export,
+    "--dry-run",
+    `--listen=vhost-user://${socket}`,
+  );
+  assert.equal(code, 0);
+  const [head, ...rest] = stdout.split("\n");
+  assert.match(head ?? "", /would serve 1 folder with 1 device$/);
+  const text = rest.join("\n");
+  assert(text.includes(`Device export on vhost-user://${socket} shows ${folder.export}\n`), text);
+  assert.match(text, /-device vhost-user-test-device-pci,.*config_size=8\n/);
+  assert.match(
+    text,
+    /\n {2}mount -t 9p -o trans=virtio,version=9p2000\.L,msize=512000 export \/mnt\n$/,
+  );
+  assert.doesNotMatch(text, /To mount:/);
+});
+
+Deno.test("virtfs serve passes a device's requests on to another server", async () => {
+  using folder = new Folder();
+  const socket = `${folder.path}/a.sock`;
+  const listen = `--listen=unix://${folder.socket}`;
+  await using bridge = new Virtfs([
+    "serve",
+    "--json",
+    `--to=unix://${folder.socket}`,
+    `--listen=vhost-user://${socket}`,
+    "--metrics=tcp://127.0.0.1:0",
+  ]);
+  const told = JSON.parse((await bridge.said(/^\{.*\}\n/))[0]);
+  assert.equal(told.devices[0].to, `unix://${folder.socket}`);
+  await assert.rejects(readFromDevice(socket), { name: "Errno", code: 5 });
+  await bridge.said(/warn {2}Cannot pass requests on to unix:.*: No such file or directory/);
+  {
+    await using server = new Virtfs(["serve", folder.export, listen]);
+    await server.said(/To mount:/);
+    assert.equal(await readFromDevice(socket), "hello, world\n");
+    const metrics = await (await fetch(told.metrics)).text();
+    assert.match(metrics, /^virtfs_requests_total\{message="Tattach"\} 1$/m);
+    assert.match(metrics, /^virtfs_file_read_bytes_total 13$/m);
+    assert.match(metrics, /^virtfs_virtio_kicks_total [1-9]/m);
+  }
+  await assert.rejects(readFromDevice(socket), { name: "Errno", code: 5 });
+  bridge.kill("SIGTERM");
+  const { code, stderr } = await bridge.ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(exists(socket), false);
+});
+
+Deno.test("virtfs serve takes a device's socket that it was started with", async () => {
+  using folder = new Folder();
+  const activate = `use Socket; use POSIX (); $^F = 255;
+    my $s; socket($s, AF_UNIX, SOCK_STREAM, 0) && bind($s, sockaddr_un($ARGV[0])) && listen($s, 9) or die $!;
+    POSIX::dup2(fileno($s), 3) if fileno($s) != 3;
+    shift; exec { $ARGV[0] } @ARGV or die $!;`;
+  await using server = new Virtfs(
+    ["serve", folder.export, "--json", "--listen=vhost-user+fd://3", "--squash-uid=0"],
+    ["perl", "-e", activate, folder.socket, Deno.execPath()],
+  );
+  const told = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.deepEqual(told.addresses, [`vhost-user://${folder.socket}`]);
+  assert.equal(await readFromDevice(folder.socket), "hello, world\n");
+  server.kill("SIGTERM");
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0, stderr);
 });

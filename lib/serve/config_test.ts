@@ -14,6 +14,8 @@ const FILE = "/etc/virtfs.toml";
 Deno.test("parseConfiguration() reads every key", () => {
   const text = `
 listen = ["tcp://127.0.0.1:5640"]
+tag = ["share", "doc=src"]
+to = "tcp://192.0.2.1:5640"
 read-only = false
 security-model = "passthrough"
 squash-uid = 1000
@@ -47,6 +49,8 @@ path = "doc" # beside the file, and its own name
 `;
   assert.deepEqual(parseConfiguration(text, FILE, CONTEXT), {
     listen: [{ kind: "tcp", host: "127.0.0.1", port: 5640 }],
+    tag: [{ tag: "share" }, { tag: "doc", export: "src" }],
+    to: { kind: "tcp", host: "192.0.2.1", port: 5640 },
     readOnly: false,
     securityModel: "passthrough",
     squashUid: 1000,
@@ -93,7 +97,7 @@ const wrong: [what: string, text: string, message: RegExp][] = [
   [
     "a key like nothing",
     "banana = 1",
-    /line 1: there is no key "banana"; the keys are listen, export/,
+    /line 1: there is no key "banana"; the keys are listen, tag, to, export/,
   ],
   ["an unknown table", "workers = 1\n[limits]\nmsize = 1", /line 2: there is no key "limits"/],
   [
@@ -179,6 +183,11 @@ const wrong: [what: string, text: string, message: RegExp][] = [
     "metrics without a port",
     'metrics = "tcp://localhost"',
     /line 1: metrics takes tcp:\/\/HOST:PORT, not "tcp:\/\/localhost"$/,
+  ],
+  [
+    "a server to pass on to that is none",
+    'to = "/run/a.sock"',
+    /line 1: to takes an address: "\/run\/a\.sock" is none$/,
   ],
   ["a list of numbers", "listen = [1]", /line 1: listen takes strings, not 1$/],
   ["a dotted key", "limits.msize = 1", /line 1: there is no key "limits"/],

@@ -7,9 +7,15 @@ import { EPOLLIN } from "../linux/mod.ts";
 import type { Segments } from "../p9/mod.ts";
 import type { Server } from "../server/mod.ts";
 import { acceptFrom, type Listener, type Reactor, VirtqueueTransport } from "../transport/mod.ts";
-import { type VhostQueue, VhostUserBackend, type VhostUserDevice } from "../vhost/mod.ts";
+import {
+  type VhostQueue,
+  VhostUserBackend,
+  type VhostUserDevice,
+  type VhostUserError,
+} from "../vhost/mod.ts";
 import {
   encodeConfig,
+  FAULTS,
   featureWord,
   VIRTIO_9P_MOUNT_TAG,
   VIRTIO_F_EVENT_IDX,
@@ -112,7 +118,8 @@ class DeviceConnection implements VhostUserDevice<Segments> {
   readonly backend: VhostUserBackend<Segments>;
   readonly #options: VirtioDeviceOptions;
   readonly #ended: () => void;
-  readonly #faults = new Set<string>();
+  /** Faults that were told of. */
+  readonly #told = new Set<string>();
   #queue: VhostQueue<Segments> | null = null;
 
   constructor(fd: number, options: VirtioDeviceOptions, ended: () => void) {
@@ -123,11 +130,10 @@ class DeviceConnection implements VhostUserDevice<Segments> {
       accept: options.accept,
       call: () => this.#queue?.call(),
       peer: { address: `virtio://${options.tag}` },
+      later: (run) => void options.reactor.after(0, run),
       onFault: (fault, head) => {
-        // Once each: a guest that goes on like that must not fill the log.
-        if (this.#faults.has(fault)) return;
-        this.#faults.add(fault);
-        this.#log("warn", `the guest broke a rule of the virtqueue: ${fault} at head ${head}`);
+        if (FAULTS[fault].effect === "queue") this.#queue?.signalError();
+        this.#warnOnce(fault, `the guest broke a rule of the virtqueue: ${fault} at head ${head}`);
       },
     });
     options.reactor.use(this.transport);
@@ -162,12 +168,20 @@ class DeviceConnection implements VhostUserDevice<Segments> {
     this.#ended();
   }
 
-  onWarning(warning: Error): void {
-    this.#log("warn", warning.message);
+  onWarning(warning: VhostUserError): void {
+    const { fault, request, message } = warning;
+    this.#warnOnce(`${fault} ${request}`, message);
   }
 
   onMessage(line: string): void {
     this.#log("debug", `vhost-user: ${line}`);
+  }
+
+  /** A guest or a monitor that goes on like that must not fill the log. */
+  #warnOnce(what: string, message: string): void {
+    if (this.#told.has(what)) return;
+    this.#told.add(what);
+    this.#log("warn", message);
   }
 
   #log(level: LogEvent["level"], message: string): void {

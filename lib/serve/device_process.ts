@@ -24,10 +24,11 @@ import {
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
-import type { Listener } from "../transport/mod.ts";
+import { Bridge, type Listener } from "../transport/mod.ts";
 import { VirtioDevice } from "./device.ts";
-import type { FromWorker, ToDevice } from "./protocol.ts";
-import { Serving, type Surroundings } from "./serving.ts";
+import type { FromWorker, ThreadCounts, ToDevice } from "./protocol.ts";
+import { byIndex, Serving, type Surroundings } from "./serving.ts";
+import type { ServeConfiguration } from "./types.ts";
 
 const STDIN = 0;
 const INPUT_BYTES = 65_536;
@@ -47,6 +48,7 @@ function messageOf(error: unknown): string {
 class Process {
   readonly #serving: Serving;
   readonly #device: VirtioDevice;
+  readonly #bridge: Bridge | null;
   readonly #around: Surroundings;
 
   constructor(start: Extract<ToDevice, { readonly kind: "start" }>) {
@@ -58,7 +60,20 @@ class Process {
       maxHandles,
       log: (event) => tell({ kind: "log", event }),
     };
-    this.#serving = new Serving(configuration, around, device.export);
+    this.#bridge = null;
+    if (device.to === undefined) {
+      this.#serving = new Serving(configuration, around, device.export);
+    } else {
+      // The loop alone: what the other server shows is not ours.
+      this.#serving = new Serving({ ...configuration, exports: [] }, around);
+      this.#bridge = new Bridge({
+        reactor: this.#serving.reactor,
+        to: device.to,
+        msize: configuration.msize,
+        maxInflight: configuration.maxInflight,
+        warn: (message) => around.log({ level: "warn", message, fields: { tag: device.tag } }),
+      });
+    }
     const listener: Listener = {
       address: "",
       fd,
@@ -67,7 +82,7 @@ class Process {
     };
     this.#device = new VirtioDevice({
       reactor: this.#serving.reactor,
-      accept: this.#serving.server.accept,
+      accept: (this.#bridge ?? this.#serving.server).accept,
       listener,
       tag: device.tag,
       log: around.log,
@@ -81,23 +96,18 @@ class Process {
 
   async run(): Promise<void> {
     await this.#serving.reactor.run();
+    this.#bridge?.[Symbol.dispose]();
     this.#serving[Symbol.dispose]();
   }
 
   receive(message: ToDevice): void {
     switch (message.kind) {
-      case "statistics": {
-        const { kicks, calls } = this.#device.counts;
-        tell({
-          kind: "statistics",
-          id: message.id,
-          counts: this.#serving.counts({ kicks, calls }),
-        });
+      case "statistics":
+        tell({ kind: "statistics", id: message.id, counts: this.#counts() });
         break;
-      }
       case "reload":
         try {
-          this.#serving.reload(message.configuration, this.#around);
+          this.#reload(message.configuration);
           tell({ kind: "reloaded", id: message.id });
         } catch (error) {
           tell({ kind: "reloaded", id: message.id, error: messageOf(error) });
@@ -111,8 +121,28 @@ class Process {
     }
   }
 
+  #counts(): ThreadCounts {
+    const { kicks, calls } = this.#device.counts;
+    if (this.#bridge === null) return this.#serving.counts({ kicks, calls });
+    const { requests, failures, errnos, sessions, ...totals } = this.#bridge.counts;
+    return {
+      ...this.#serving.counts({ kicks, calls, connections: sessions, ...totals }),
+      requests: byIndex(requests),
+      failures: byIndex(failures),
+      errnos: Object.fromEntries(errnos),
+    };
+  }
+
+  #reload(configuration: ServeConfiguration): void {
+    // A bridge has nothing that a running server could change.
+    if (this.#bridge === null) this.#serving.reload(configuration, this.#around);
+  }
+
   stop(): void {
-    void this.#device.close().then(() => this.#serving.reactor.stop());
+    const { reactor } = this.#serving;
+    // Nothing else may ever happen on the loop: it must not sleep before the promise is settled.
+    reactor.use({ needsEventLoop: true, hasPromises: true });
+    void this.#device.close().then(() => reactor.stop());
   }
 }
 

@@ -68,6 +68,11 @@ export class DeviceHandle {
    * @throws {Error} If it cannot serve.
    */
   async start(): Promise<void> {
+    if (this.#listener.isConnection) {
+      throw new Error(
+        `Cannot use fd ${this.#listener.fd} for a device: the socket does not listen`,
+      );
+    }
     await this.#spawn();
   }
 

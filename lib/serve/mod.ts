@@ -18,6 +18,7 @@ export {
   type SettingGroup,
   SETTINGS,
   type Settings,
+  type TagSettings,
   UsageError,
   ValueError,
 } from "./settings.ts";
@@ -25,6 +26,7 @@ export { formatBytes, formatDuration, formatStatistics } from "./statistics.ts";
 export { didYouMean, nearest } from "./suggest.ts";
 export type {
   BridgeAddress,
+  DeviceAddress,
   DeviceConfiguration,
   ExportConfiguration,
   ListenAddress,
@@ -33,6 +35,7 @@ export type {
   Multidevs,
   RunningServer,
   SecurityModel,
+  ServeAddress,
   ServeConfiguration,
   Squash,
   Statistics,

@@ -76,7 +76,7 @@ class Shared {
   #with(trees: number): DeviceSurroundings {
     return {
       lockDirectory: this.#lockDirectory,
-      maxHandles: Math.max(MIN_HANDLES, Math.floor(this.#descriptors / 2 / trees)),
+      maxHandles: Math.max(MIN_HANDLES, Math.floor(this.#descriptors / 2 / Math.max(1, trees))),
     };
   }
 }

@@ -33,7 +33,7 @@ function credentialsOf({ securityModel, squash }: ExportConfiguration): Credenti
 }
 
 /** Counts that differ from zero, by index. */
-function byIndex(counts: Float64Array): Record<number, number> {
+export function byIndex(counts: Float64Array): Record<number, number> {
   const found: Record<number, number> = {};
   counts.forEach((count, index) => {
     if (count > 0) found[index] = count;

@@ -5,7 +5,14 @@
  * @module
  */
 import { didYouMean } from "./suggest.ts";
-import type { ListenAddress, LogEvent, Multidevs, SecurityModel } from "./types.ts";
+import type {
+  BridgeAddress,
+  ListenAddress,
+  LogEvent,
+  Multidevs,
+  SecurityModel,
+  ServeAddress,
+} from "./types.ts";
 
 /** A wrong word of the person who starts the program, on the command line or in a file. */
 export class UsageError extends Error {
@@ -37,10 +44,22 @@ export interface ExportSettings {
   readonly multidevs?: Multidevs;
 }
 
+/** What is said about one device. */
+export interface TagSettings {
+  /** Mount tag. */
+  readonly tag: string;
+  /** Name of the export that the empty `aname` stands for. */
+  readonly export?: string;
+}
+
 /** What one source, a command line or a file, says about the server. */
 export interface Settings {
   /** Sockets to listen on. */
-  readonly listen?: readonly ListenAddress[];
+  readonly listen?: readonly ServeAddress[];
+  /** Tags of devices, in the order of their sockets. */
+  readonly tag?: readonly TagSettings[];
+  /** The 9P server that devices pass everything on to. */
+  readonly to?: BridgeAddress;
   /** Folders to serve. */
   readonly export?: readonly ExportSettings[];
   /** Refuses every change in every export. */
@@ -84,7 +103,7 @@ export interface Settings {
 /** What the readers of values need to know of the rest of the program. */
 export interface ReadContext {
   /** Parses an address; throws a {@linkcode UsageError}. */
-  address(text: string): ListenAddress;
+  address(text: string): ServeAddress;
   /** Names of all T-messages, such as `Twalk`. */
   readonly messages: readonly string[];
 }
@@ -124,6 +143,8 @@ export type SettingGroup = "What to serve" | "Who may do what" | "Limits" | "Tel
 export const MIN_MSIZE: number = 4096;
 /** Largest msize that a server takes, bytes. */
 export const MAX_MSIZE: number = 16 * 1024 * 1024;
+/** Most bytes of a mount tag: monitors take 256 bytes of configuration, two of them its length. */
+const MAX_TAG_SIZE = 254;
 /** A payload of 1 MiB and the longest header in front of one. */
 export const DEFAULT_MSIZE: number = 1024 * 1024 + 24;
 
@@ -141,9 +162,29 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     value: "ADDRESS",
     isRepeatable: true,
     group: "What to serve",
-    doc: "where to listen: tcp://HOST:PORT, unix:///PATH, unix://@NAME, vsock://CID:PORT, fd://N",
+    doc:
+      "where to listen: tcp://HOST:PORT, unix:///PATH, unix://@NAME, vsock://CID:PORT, fd://N; or " +
+      "a virtio device for a virtual machine: vhost-user:///PATH, vhost-user+fd://N",
     fallback: "sockets from systemd, else tcp://127.0.0.1:5640",
     read: (value, context) => readStrings(value).map((each) => readAddress(each, context)),
+  },
+  tag: {
+    name: "tag",
+    value: "TAG[=EXPORT]",
+    isRepeatable: true,
+    group: "What to serve",
+    doc: "what guests mount a device by, in the order of the vhost-user sockets; and the export " +
+      "that they get without aname",
+    fallback: "the last part of the first export's path; and the first export",
+    read: (value) => readStrings(value).map(readTag),
+  },
+  to: {
+    name: "to",
+    value: "ADDRESS",
+    group: "What to serve",
+    doc: "pass everything that devices are asked on to another 9P server at tcp://HOST:PORT or " +
+      "unix:///PATH",
+    read: readBridgeAddress,
   },
   export: {
     name: "export",
@@ -364,6 +405,28 @@ function readExport(text: string, context: ReadContext): ExportSettings {
   return settings;
 }
 
+function readTag(text: string): TagSettings {
+  const at = text.indexOf("=");
+  const tag = at < 0 ? text : text.slice(0, at);
+  const size = new TextEncoder().encode(tag).length;
+  // deno-lint-ignore no-control-regex -- control characters are what is looked for
+  if (size === 0 || size > MAX_TAG_SIZE || tag.startsWith("-") || /[\x00-\x20\x7f,]/.test(tag)) {
+    throw new ValueError(
+      `takes tags of 1 to ${MAX_TAG_SIZE} bytes without spaces, commas or a "-" in front, not ` +
+        quote(tag),
+    );
+  }
+  return at < 0 ? { tag } : { tag, export: checkExportName(text.slice(at + 1)) };
+}
+
+function readBridgeAddress(value: unknown, context: ReadContext): BridgeAddress {
+  const text = readString(value);
+  const address = readAddress(text, context);
+  if (address.kind === "unix") return { kind: "unix", path: address.path };
+  if (address.kind === "tcp" && address.port > 0) return address;
+  throw new ValueError(`takes tcp://HOST:PORT or unix:///PATH, not ${quote(text)}`);
+}
+
 function pathHint(word: string): string {
   return word.includes("=") ? "" : " (a path with a comma can stand in a configuration file)";
 }
@@ -394,7 +457,7 @@ function readString(value: unknown): string {
   return value;
 }
 
-function readAddress(text: string, context: ReadContext): ListenAddress {
+function readAddress(text: string, context: ReadContext): ServeAddress {
   try {
     return context.address(text);
   } catch (error) {
@@ -409,7 +472,11 @@ function readMetricsAddress(value: unknown, context: ReadContext): ListenAddress
   if (!/^tcp:\/\/.*:\d+$/.test(text)) {
     throw new ValueError(`takes tcp://HOST:PORT, not ${quote(text)}`);
   }
-  return readAddress(text, context);
+  const address = readAddress(text, context);
+  if (address.kind === "vhost-user") {
+    throw new ValueError(`takes tcp://HOST:PORT, not ${quote(text)}`);
+  }
+  return address;
 }
 
 function readSwitch(value: unknown): boolean {

@@ -41,13 +41,24 @@ export interface ExportConfiguration {
 export interface DeviceConfiguration {
   /** Where the monitor connects: a unix socket, or one that listens already. */
   readonly socket: Extract<ListenAddress, { readonly kind: "unix" | "fd" }>;
-  /** What the guest mounts: the device's mount tag, 1 to 255 bytes. */
+  /** What the guest mounts: the device's mount tag, 1 to 254 bytes. */
   readonly tag: string;
   /** Export that the empty `aname` stands for; the first one if not given. */
   readonly export?: string;
   /** Another 9P server that gets the guest's requests instead of our own. */
   readonly to?: BridgeAddress;
 }
+
+/** Where a monitor connects to a device, among the addresses to listen on. */
+export interface DeviceAddress {
+  /** The form of the address: `vhost-user:///PATH` or `vhost-user+fd://N`. */
+  readonly kind: "vhost-user";
+  /** Its socket. */
+  readonly socket: DeviceConfiguration["socket"];
+}
+
+/** Every address that a server can listen on. */
+export type ServeAddress = ListenAddress | DeviceAddress;
 
 /** A 9P server to pass requests on to. */
 export type BridgeAddress =
@@ -60,7 +71,7 @@ export interface ServeConfiguration {
   readonly listen: readonly ListenAddress[];
   /** Virtio devices, each a process of its own. */
   readonly devices: readonly DeviceConfiguration[];
-  /** Folders to serve, at least one. */
+  /** Folders to serve. There is at least one unless every device has another server. */
   readonly exports: readonly ExportConfiguration[];
   /** Largest message in bytes, 4096 to 16777216. */
   readonly msize: number;

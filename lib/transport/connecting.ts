@@ -46,7 +46,6 @@ export class Connecting {
   #stopWaiting: () => void = () => {};
   #isLookingUp = false;
   #isOver = false;
-  #fd = -1;
 
   /**
    * Prepares an attempt; {@linkcode Connecting.start} begins it.
@@ -95,9 +94,7 @@ export class Connecting {
 
   /** Gives up. */
   cancel(): void {
-    if (this.#isOver) return;
-    this.#release();
-    if (this.#fd >= 0) close(this.#fd);
+    if (!this.#isOver) this.#release();
   }
 
   #connect(address: SocketAddress): void {
@@ -113,14 +110,15 @@ export class Connecting {
       close(fd);
       this.#stopWaiting = this.#reactor.after(AGAIN_MS, () => this.#connect(address));
     } else if (result === -EINPROGRESS) {
-      this.#fd = fd;
       this.#reactor.watch(fd, EPOLLOUT, () => {
-        const error = getsockopt(fd, SOL_SOCKET, SO_ERROR);
+        this.#stopWaiting = () => {};
         this.#reactor.unwatch(fd);
-        this.#fd = -1;
-        this.#settle(fd, -error);
+        this.#settle(fd, -getsockopt(fd, SOL_SOCKET, SO_ERROR));
       });
-      this.#stopWaiting = () => this.#reactor.unwatch(fd);
+      this.#stopWaiting = () => {
+        this.#reactor.unwatch(fd);
+        close(fd);
+      };
     } else {
       this.#settle(fd, result);
     }
@@ -139,14 +137,14 @@ export class Connecting {
   #end(fd: number, why: string): void {
     if (this.#isOver) return;
     this.#release();
-    if (this.#fd >= 0) close(this.#fd);
     this.#ended(fd, why);
   }
 
   #release(): void {
     this.#isOver = true;
+    this.#isLookingUp = false;
     this.#stopTimer();
-    if (this.#fd >= 0 || !this.#isLookingUp) this.#stopWaiting();
+    this.#stopWaiting();
   }
 }
 

@@ -17,6 +17,8 @@ import { type ExchangeOwner, VirtqueueExchange } from "./virtqueue_exchange.ts";
 
 /** Payload bytes after which the driver is shown what is done, though more is to come. */
 const GATHERED = 65_536;
+/** Chains taken before others on the thread get their turn, the monitor above all. */
+const ROUND = 64;
 
 /** Options of a {@linkcode VirtqueueTransport}. */
 export interface VirtqueueOptions {
@@ -24,6 +26,11 @@ export interface VirtqueueOptions {
   readonly accept: Accept;
   /** Calls the driver. */
   readonly call: () => void;
+  /**
+   * Calls `run` soon, after others had their turn: a driver on a processor of its own can keep the
+   * queue filled for ever. Without it, whatever is there is answered before anything else.
+   */
+  readonly later?: (run: () => void) => void;
   /** What the server is told of the driver. */
   readonly peer: Peer;
   /** Is told of the driver's faults. */
@@ -135,7 +142,9 @@ export class VirtqueueTransport implements LoopUser, Connection {
   /** A session that broke the rules is over; the driver can begin another by Tversion. */
   abort(): void {
     this.#receiver.close();
-    if (!this.#isClosed) this.#receiver = this.#options.accept(this);
+    if (this.#isClosed) return;
+    this.#receiver = this.#options.accept(this);
+    this.resume(); // the one before may have been full
   }
 
   /** The VMM is gone: ends the session. The ring must have been stopped. */
@@ -150,6 +159,8 @@ export class VirtqueueTransport implements LoopUser, Connection {
     if (this.#isRunning || this.#isPaused || this.#isStopped) return;
     this.#isRunning = true;
     const queue = this.#queue;
+    const { later } = this.#options;
+    let left = later === undefined ? Infinity : ROUND;
     do {
       queue.disableKicks();
       for (;;) {
@@ -157,13 +168,16 @@ export class VirtqueueTransport implements LoopUser, Connection {
           this.#isPaused = true;
           break;
         }
+        if (left === 0) break;
         const chain = queue.next();
         if (chain === undefined) break;
+        left--;
         this.#take(chain);
       }
-    } while (!this.#isPaused && queue.enableKicks());
+    } while (!this.#isPaused && left > 0 && queue.enableKicks());
     this.#isRunning = false;
     this.#show();
+    if (left === 0 && !this.#isPaused) later?.(() => this.#run());
   }
 
   /** Lets the driver see what is done, and calls it if it wants that. */
@@ -192,8 +206,13 @@ export class VirtqueueTransport implements LoopUser, Connection {
     this.#queue.add(chain, length);
     this.#ungathered += length;
     if (!this.#isRunning || this.#ungathered >= GATHERED) this.#show();
-    if (exchange.isDeferred && --this.#deferred === 0) {
-      for (const resolve of this.#idle.splice(0)) resolve();
+    if (exchange.isDeferred) {
+      if (--this.#deferred === 0) {
+        for (const resolve of this.#idle.splice(0)) resolve();
+      } else if (this.#idle.length > 0) {
+        // What waited for this one begins now, and may want to wait as well.
+        queueMicrotask(() => this.#receiver.quiesce());
+      }
     }
     this.#free.push(exchange);
   }

@@ -29,7 +29,7 @@ interface Device extends Disposable {
 }
 
 /** A device and its driver in one thread: a kick is a call of a function. */
-function device(tree: Tree): Device {
+function device(tree: Tree, maxInflight = 256): Device {
   const bytes = new Uint8Array(1 << 21);
   const memory = new GuestMemory([{ guestAddress: BASE, bytes }]);
   const areas = layOutQueue(QUEUE_SIZE, BASE);
@@ -43,7 +43,7 @@ function device(tree: Tree): Device {
   const reports: unknown[] = [];
   const server = new Server({
     exports: [{ name: "", tree, readOnly: false }],
-    limits: { msize: MSIZE },
+    limits: { msize: MSIZE, maxInflight },
     report: (error) => reports.push(error),
   });
   const transport: VirtqueueTransport = new VirtqueueTransport({
@@ -133,31 +133,104 @@ Deno.test("VirtqueueTransport goes on with its session after the queue was stopp
   assert.match(await receive(frames), /^Rwalk tag=1/);
 });
 
+function lock(tag: number, process: number): TMessage {
+  const range = { type: 1, flags: 1, start: 0n, length: 0n };
+  return { kind: "Tlock", tag, fid: 1, ...range, proc_id: process, client_id: "guest" };
+}
+
+const WALK: TMessage = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["file"] };
+const OPEN: TMessage = { kind: "Tlopen", tag: 1, fid: 1, flags: 2 };
+
 Deno.test("VirtqueueTransport.quiesce() ends waiting locks so that their clients ask again", async () => {
   const tree = new MemoryTree({ inOrder: false });
   tree.addFile("file", "content");
   using board = device(tree);
   const frames = board.channel.frames[Symbol.asyncIterator]();
-  const lock = (tag: number, process: number): TMessage => ({
-    kind: "Tlock",
-    tag,
-    fid: 1,
-    type: 1,
-    flags: 1,
-    start: 0n,
-    length: 0n,
-    proc_id: process,
-    client_id: "guest",
-  });
-  send(board.channel, VERSION, ATTACH);
-  send(board.channel, { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["file"] });
-  send(board.channel, { kind: "Tlopen", tag: 1, fid: 1, flags: 2 }, lock(2, 1), lock(3, 2));
+  send(board.channel, VERSION, ATTACH, WALK, OPEN, lock(2, 1), lock(3, 2));
   for (let i = 0; i < 4; i++) await receive(frames);
   assert.equal(await receive(frames), "Rlock tag=2 status=LOCK_SUCCESS");
   assert.ok(board.transport.hasPromises);
   await board.transport.quiesce();
   assert.equal(await receive(frames), "Rlock tag=3 status=LOCK_BLOCKED");
   assert.ok(!board.transport.hasPromises);
+});
+
+Deno.test("VirtqueueTransport.quiesce() ends locks that begin to wait only then", async () => {
+  const tree = new MemoryTree({ inOrder: false });
+  tree.addFile("file", "content");
+  using board = device(tree);
+  const frames = board.channel.frames[Symbol.asyncIterator]();
+  send(board.channel, VERSION, ATTACH, WALK, OPEN, lock(2, 1), lock(3, 2));
+  for (let i = 0; i < 5; i++) await receive(frames);
+  // What follows Tversion waits until the lock has given up.
+  send(board.channel, VERSION, ATTACH, WALK, OPEN, lock(4, 1), lock(5, 2));
+  await board.transport.quiesce();
+  for (const expected of [/^Rversion/, /^Rattach/, /^Rwalk/, /^Rlopen/]) {
+    assert.match(await receive(frames), expected);
+  }
+  assert.equal(await receive(frames), "Rlock tag=4 status=LOCK_SUCCESS");
+  assert.equal(await receive(frames), "Rlock tag=5 status=LOCK_BLOCKED");
+  assert.equal(board.channel.dropped, 1);
+});
+
+Deno.test("VirtqueueTransport begins anew after a session that was full broke the rules", async () => {
+  const tree = new MemoryTree({ inOrder: false });
+  tree.addFile("file", "content");
+  using board = device(tree, 7);
+  const frames = board.channel.frames[Symbol.asyncIterator]();
+  send(board.channel, VERSION, ATTACH, WALK, OPEN, lock(2, 1), lock(3, 2));
+  for (let i = 0; i < 5; i++) await receive(frames);
+  // Six requests wait for the lock to give up; the last has the tag of a lock that waits then.
+  const getattr: TMessage = { kind: "Tgetattr", tag: 5, fid: 0, request_mask: 0n };
+  send(board.channel, VERSION, ATTACH, WALK, OPEN, lock(4, 1), lock(5, 2), getattr);
+  for (let i = 0; i < 5; i++) await receive(frames);
+  send(board.channel, VERSION, ATTACH);
+  assert.match(await receive(frames), /^Rversion/);
+  assert.match(await receive(frames), /^Rattach/);
+});
+
+Deno.test("VirtqueueTransport lets others have their turn though a driver keeps the queue filled", () => {
+  const room = 65_536;
+  const memory = new GuestMemory([{ guestAddress: BASE, bytes: new Uint8Array(1 << 18) }]);
+  const areas = layOutQueue(4, BASE);
+  const setup: QueueSetup = { memory, areas, features: 0n, startIndex: 0 };
+  const { raw } = new DriverQueue(setup);
+  const at = BASE + 4096;
+  memory.write(at, encode(VERSION, "9P2000.L"));
+  raw.setDescriptor(0, { address: BigInt(at), length: 21, flags: 1, next: 1 });
+  raw.setDescriptor(1, { address: BigInt(at + 4096), length: room, flags: 2, next: 0 });
+  let answered = 0;
+  const postponed: (() => void)[] = [];
+  const transport = new VirtqueueTransport({
+    accept: () => ({
+      msize: room,
+      needsEventLoop: false,
+      isOver: false,
+      isFull: false,
+      quiesce: () => {},
+      close: () => {},
+      receive: (exchange) => {
+        // Here it is the driver, on another processor; so that a fault of ours ends, it does too.
+        if (++answered < 10_000) raw.offer(0);
+        exchange.send(room);
+      },
+    }),
+    peer: { address: "test" },
+    call: () => {},
+    later: (run) => postponed.push(run),
+  });
+  transport.ring.configure(setup);
+  raw.offer(0);
+  transport.ready();
+  assert.equal(postponed.length, 1);
+  const first = answered;
+  assert.ok(first > 0 && first < 1000, `${first}`);
+  postponed.pop()?.();
+  assert.equal(answered, 2 * first);
+  assert.equal(postponed.length, 1);
+  transport.close();
+  postponed.pop()?.();
+  assert.equal(answered, 2 * first);
 });
 
 Deno.test("VirtqueueTransport uses a flushed request with length 0, before Rflush", async () => {

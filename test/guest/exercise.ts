@@ -57,6 +57,8 @@ export interface ExerciseOptions {
   readonly profile: Profile;
   /** Names of steps to leave out: what the server is known not to offer. */
   readonly skip?: readonly string[];
+  /** Device of a second mount of the same export, where one device cannot be mounted twice. */
+  readonly secondSource?: string;
 }
 
 /** A named part of the exercise. */
@@ -399,7 +401,7 @@ class Exercise {
     await Deno.chmod(`${this.#outside}/locks`, 0o777);
     await Deno.writeTextFile(`${this.#outside}/locks/${name}`, "locked\n");
     await Deno.chmod(`${this.#outside}/locks/${name}`, 0o666);
-    const { source } = this.#options.mount;
+    const source = this.#options.secondSource ?? this.#options.mount.source;
     const second = `${this.#mount}-b`;
     await this.#in(`
       mkdir -p ${second}

@@ -106,10 +106,20 @@ export interface GuestOptions {
   readonly slots?: number;
   /** Adds files to the initramfs. */
   readonly prepare?: (files: Initramfs) => Promise<void> | void;
+  /** File system that becomes the root, before scripts run; the initramfs by default. */
+  readonly root?: RootFileSystem;
   /** Accelerator; what {@linkcode chooseAccelerator} says by default. */
   readonly accelerator?: Accelerator;
   /** QEMU to run, from `findQemu()`; the `qemu-system-x86_64` in PATH by default. */
   readonly qemu?: QemuCommand;
+}
+
+/** A root file system; it needs the folders `dev`, `proc`, `run`, `sys` and `tmp`, and no init. */
+export interface RootFileSystem {
+  /** What is mounted: the tag of a device. */
+  readonly source: string;
+  /** Options of the mount, as `mount -t 9p -o` takes them. */
+  readonly options: string;
 }
 
 /** What {@linkcode Guest.run} takes besides the script. */
@@ -258,6 +268,23 @@ export class Guest implements AsyncDisposable {
     if (ended === "late") {
       throw new GuestTimeout("Cannot power the guest off: it went on", this.console);
     }
+  }
+
+  /**
+   * Wait until the guest is ready again after a reset. No script may have been running in it.
+   *
+   * @param timeoutMs Time for that, milliseconds; 120 s by default.
+   * @throws {GuestFailure} If it does not come up; it is killed then.
+   */
+  async rebooted(timeoutMs = 120_000): Promise<void> {
+    const ready = await within(this.#machine.isReady(), timeoutMs);
+    if (ready === true) return;
+    if (ready === false) throw await this.#machine.failure();
+    await this.#machine.kill();
+    throw new GuestTimeout(
+      `Cannot reboot the guest: not ready after ${timeoutMs} ms`,
+      this.console,
+    );
   }
 
   /** Kill the guest. */
@@ -519,7 +546,7 @@ class Machine {
         this.#ports.push(new Port(await listener.accept()));
       }
       for (const listener of this.#listeners.splice(0)) listener.close();
-      return (await Promise.all(this.#ports.map((port) => port.isReady()))).every((ready) => ready);
+      return await this.isReady();
     })().catch(() => false);
     const outcome = await within(opened, timeoutMs);
     if (outcome === true && this.#ports.length === count) return [...this.#ports];
@@ -531,6 +558,11 @@ class Machine {
       throw new GuestPanic("Cannot boot a guest: its kernel panicked", this.console);
     }
     throw new GuestBootFailure(`Cannot boot a guest: ${reason}`, this.console);
+  }
+
+  /** Wait for init to have opened the ports that QEMU has connected; false if it never will. */
+  async isReady(): Promise<boolean> {
+    return (await Promise.all(this.#ports.map((port) => port.isReady()))).every((ready) => ready);
   }
 
   /** Find out why the guest is not there any more. */
@@ -591,6 +623,9 @@ async function buildInitramfs(
   const modules = await kernel.modules(options.modules ?? DEFAULT_MODULES);
   for (const { name, bytes } of modules) files.file(`/lib/modules/${name}.ko`, bytes);
   files.file("/etc/module-order", modules.map(({ name }) => `${name}\n`).join(""));
+  if (options.root !== undefined) {
+    files.file("/etc/root", `${options.root.source}\n${options.root.options}\n`);
+  }
   await options.prepare?.(files);
   return files.bytes();
 }

@@ -3,26 +3,51 @@
 # the host sends over virtio-serial ports named virtfs.0, virtfs.1, ...  Port 0 takes commands
 # about jobs, the others run one job at a time each.
 
-/bin/busybox mkdir -p /proc /sys /dev /tmp /mnt /run/jobs /etc /root /sbin /usr/bin /usr/sbin
-export PATH=/usr/local/bin:/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
-# Files of the archive keep their place: --install does not overwrite.
-/bin/busybox --install -s /bin 2>/dev/null
+# In the initramfs: what every guest has, then maybe on to another root.
+start() {
+  /bin/busybox mkdir -p /proc /sys /dev /tmp /mnt /run/jobs /etc /root /sbin /usr/bin /usr/sbin
+  # Files of the archive keep their place: --install does not overwrite.
+  /bin/busybox --install -s /bin 2>/dev/null
 
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-mount -t tmpfs -o mode=1777,size=75% tmpfs /tmp
-exec </dev/console >/dev/console 2>&1
-echo 4 >/proc/sys/kernel/printk
-hostname guest
-ln -sf /proc/self/mounts /etc/mtab
+  mount -t proc proc /proc
+  mount -t sysfs sysfs /sys
+  mount -t devtmpfs devtmpfs /dev
+  mkdir -p /dev/pts /dev/shm
+  mount -t devpts devpts /dev/pts
+  mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+  mount -t tmpfs -o mode=1777,size=75% tmpfs /tmp
+  exec </dev/console >/dev/console 2>&1
+  echo 4 >/proc/sys/kernel/printk
+  hostname guest
+  ln -sf /proc/self/mounts /etc/mtab
 
-for module in $(cat /etc/module-order); do
-  insmod /lib/modules/"$module".ko || echo "init: cannot insert $module"
-done
+  for module in $(cat /etc/module-order); do
+    insmod /lib/modules/"$module".ko || echo "init: cannot insert $module"
+  done
+  [ ! -e /etc/root ] || switch
+}
+
+# Goes on in the root file system that the host named, with our programs in its /run.
+switch() {
+  { read -r source; read -r options; } </etc/root
+  mkdir /newroot
+  mount -t 9p -o "$options" "$source" /newroot || { echo "init: cannot mount $source"; poweroff -f; }
+  mount -t tmpfs -o mode=755 tmpfs /newroot/run
+  mkdir -p /newroot/run/virtfs/bin /newroot/run/jobs
+  cp -p /bin/busybox /newroot/run/virtfs/bin/
+  cp -p /init /etc/slots /newroot/run/virtfs/
+  for folder in proc sys dev tmp; do mount --move /$folder /newroot/$folder; done
+  exec switch_root /newroot /run/virtfs/bin/busybox sh /run/virtfs/init in-root
+}
+
+export PATH=/usr/local/bin:/bin:/sbin:/usr/bin:/usr/sbin:/run/virtfs/bin HOME=/root
+if [ "$1" = in-root ]; then
+  slots=/run/virtfs/slots
+  /run/virtfs/bin/busybox --install -s /run/virtfs/bin
+else
+  slots=/etc/slots
+  start
+fi
 
 ip link set lo up
 if [ -e /sys/class/net/eth0 ]; then
@@ -93,7 +118,7 @@ serve_commands() {
   poweroff -f
 }
 
-for slot in $(seq 1 "$(cat /etc/slots)"); do
+for slot in $(seq 1 "$(cat $slots)"); do
   serve_jobs "$slot" &
 done
 serve_commands &

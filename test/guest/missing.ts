@@ -14,6 +14,7 @@ export type Tool =
   | "diod"
   | "gcc"
   | "ldd"
+  | "mount"
   | "qemu"
   | "setpriv"
   | "xz";
@@ -35,6 +36,7 @@ const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   diod: { commands: ["diod"], packages: ["diod"] },
   gcc: { commands: ["gcc"], packages: ["gcc", "libc6-dev"] },
   ldd: { commands: ["ldd"], packages: ["libc-bin"] },
+  mount: { commands: ["mount", "unshare"], packages: ["mount", "util-linux"] },
   qemu: { commands: ["qemu-system-x86_64"], packages: ["qemu-system-x86"] },
   setpriv: { commands: ["setpriv"], packages: ["util-linux"] },
   xz: { commands: ["xz"], packages: ["xz-utils"] },

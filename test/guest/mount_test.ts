@@ -1,7 +1,7 @@
 /**
  * Real Linux mounts of `virtfs serve`, over TCP, in the ways that people mount.
  *
- * `VIRTFS_MOUNT_PROFILE=full` runs every combination in full size. `VIRTFS_MOUNT_ONLY=TEXT` runs
+ * `VIRTFS_TEST_PROFILE=full` runs every combination in full size. `VIRTFS_MOUNT_ONLY=TEXT` runs
  * the mounts whose name contains the text. See {@linkcode ServerProcess} for other servers.
  */
 
@@ -27,7 +27,7 @@ interface Case {
   readonly serve: readonly string[];
 }
 
-const isFull = Deno.env.get("VIRTFS_MOUNT_PROFILE") === "full";
+const isFull = Deno.env.get("VIRTFS_TEST_PROFILE") === "full";
 const only = Deno.env.get("VIRTFS_MOUNT_ONLY") ?? "";
 const isOurs = (Deno.env.get("VIRTFS_MOUNT_SERVER") ?? "") === "";
 const isRoot = Deno.uid() === 0;
