@@ -111,6 +111,12 @@ export class VirtioServer implements AsyncDisposable {
     return this.events.filter(({ level }) => level === "error" || level === "warn");
   }
 
+  /** Kill the server, without the processes of its devices, and wait for its end. */
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+  }
+
   /** Folder for sockets that a test needs besides. */
   get folder(): string {
     return this.#folder;

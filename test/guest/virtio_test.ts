@@ -532,6 +532,52 @@ for (const suite of isFull ? ["trixie", "trixie-backports"] : ["trixie-backports
   });
 }
 
+Deno.test({
+  name: "the process of a device ends with its server",
+  ignore: requireTools(),
+  fn: async (t) => {
+    const folder = await exportFolder();
+    const options = { exports: { shared: folder }, devices: [{ tag: "first" }] };
+    try {
+      await t.step("that is stopped", async () => {
+        const server = await VirtioServer.start(options);
+        const started = performance.now();
+        await server[Symbol.asyncDispose]();
+        // What does not end by itself is killed after two seconds.
+        assert.ok(performance.now() - started < 1_900, "it had to be killed");
+      });
+
+      await t.step("that is killed", async () => {
+        await using server = await VirtioServer.start(options);
+        const pid = await server.deviceProcess("first");
+        await server.kill();
+        await assertEnds(pid);
+      });
+
+      await t.step("that is killed while a guest is there", async () => {
+        await using server = await VirtioServer.start(options);
+        const pid = await server.deviceProcess("first");
+        await using guest = await Guest.boot(await virtioGuest(server, { tags: ["first"] }));
+        await warmUp(guest, "first");
+        await server.kill();
+        await assertEnds(pid);
+      });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+/** Asserts that a process ends soon, and makes it. */
+async function assertEnds(pid: number): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    if (await Deno.lstat(`/proc/${pid}`).catch(() => null) === null) return;
+    await pause(100);
+  }
+  Deno.kill(pid, "SIGKILL");
+  assert.fail(`process ${pid} is there 5 s later`);
+}
+
 Deno.test("placementOf() adds up what went to guest memory", () => {
   const maps =
     "7f0000000000-7f0000002000 rw-s 00000000 00:01 7 /memfd:memory-backend-memfd (deleted)\n" +
