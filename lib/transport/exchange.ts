@@ -80,7 +80,10 @@ export interface Receiver {
   readonly isOver: boolean;
   /** True while the receiver can take no more requests; it calls `resume` of {@linkcode Connection} when it can. */
   readonly isFull: boolean;
-  /** Asks what waits for other clients to end soon, with an answer that lets its client try again. */
+  /**
+   * Asks what waits for other clients to end soon, with an answer that lets its client try again.
+   * May be asked again while the rest is on its way.
+   */
   quiesce(): void;
   /** The peer is gone: everything it held ends. No exchange is used afterwards. */
   close(): void;

@@ -65,6 +65,8 @@ export class VirtqueueTransport implements LoopUser, Connection {
   #isPaused = false;
   #isStopped = true;
   #isClosed = false;
+  /** The receiver will be asked once more to end what waits. */
+  #isAsking = false;
   #ungathered = 0;
   #requests = 0;
   #kicks = 0;
@@ -209,9 +211,13 @@ export class VirtqueueTransport implements LoopUser, Connection {
     if (exchange.isDeferred) {
       if (--this.#deferred === 0) {
         for (const resolve of this.#idle.splice(0)) resolve();
-      } else if (this.#idle.length > 0) {
+      } else if (this.#idle.length > 0 && !this.#isAsking) {
         // What waited for this one begins now, and may want to wait as well.
-        queueMicrotask(() => this.#receiver.quiesce());
+        this.#isAsking = true;
+        queueMicrotask(() => {
+          this.#isAsking = false;
+          if (this.#idle.length > 0) this.#receiver.quiesce();
+        });
       }
     }
     this.#free.push(exchange);
