@@ -18,6 +18,18 @@ const STABLE_MS = 10_000;
 /** Longest wait before another start. */
 const LAST_RESTART_MS = 10_000;
 
+/**
+ * Arguments for Deno that start the process of a device. What a request leaves behind is garbage at
+ * once: with 4 MiB for the young generation, instead of 16, the process grows less and is as quick.
+ */
+export const DEVICE_COMMAND: readonly string[] = [
+  "run",
+  "-A",
+  "--cached-only",
+  "--v8-flags=--max-semi-space-size=4",
+  new URL("./device_process.ts", import.meta.url).href,
+];
+
 /** What a device's process is told at its start. */
 export interface DeviceSurroundings {
   /** Folder for locks, shared by all processes of the server. */
@@ -109,7 +121,7 @@ export class DeviceHandle {
     let child: Deno.ChildProcess;
     try {
       child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--cached-only", new URL("./device_process.ts", import.meta.url).href],
+        args: [...DEVICE_COMMAND],
         stdin: "piped",
         stdout: "piped",
         stderr: "inherit",
