@@ -1326,15 +1326,23 @@ const LOCKS: Case[] = [
  * @param name What the tests are called, such as `MemoryTree`.
  * @param make Makes an empty tree; called once per test.
  * @param can What this kind of tree is able to do.
+ * @param except Rules that this kind of tree cannot follow, and why: they are not registered.
+ * @throws {RangeError} If there is no such rule.
  */
 export function treeConformance(
   name: string,
   make: () => TreeUnderTest | Promise<TreeUnderTest>,
   can: TreeCapabilities,
+  except: ReadonlyMap<string, string> = new Map(),
 ): void {
   const cases = [NAMES, MAKING, REMOVING, RENAMING, CONTENT, ATTRIBUTES, LISTS, LOCKS].flat();
   if (can.xattrs) cases.push(...XATTRS);
-  for (const [what, run] of cases) {
+  for (const what of except.keys()) {
+    if (!cases.some(([known]) => known === what)) {
+      throw new RangeError(`Cannot leave out "${what}": there is no such rule`);
+    }
+  }
+  for (const [what, run] of cases.filter(([what]) => !except.has(what))) {
     Deno.test(`${name}: ${what}`, async () => {
       const { tree, dispose } = await make();
       try {
