@@ -9,6 +9,7 @@ import {
   NOFID,
   NONUNAME,
   type Qid,
+  QID_SIZE,
   QTDIR,
   type RMessage,
   type Tattach,
@@ -16,6 +17,7 @@ import {
   type Tremove,
   type Twalk,
 } from "../p9/mod.ts";
+import type { Exchange } from "../transport/mod.ts";
 import { Fid } from "./fids.ts";
 import { checkWalkName } from "./names.ts";
 import type { Session } from "./session.ts";
@@ -23,6 +25,8 @@ import { commitXattr } from "./xattr.ts";
 
 /** Most names in a Twalk. @see walk(5) */
 const MAX_WALK = 16;
+/** Bytes of an Rwalk before its qids: `size[4] Rwalk tag[2] nwqid[2]`. */
+const RWALK_HEADER = 9;
 
 /** Binds a fid to the root of an export. */
 export function attach(session: Session, message: Tattach): Answer<RMessage> {
@@ -77,11 +81,17 @@ function step(node: Node, name: string, from: Fid): Answer<Node> {
  *
  * @see walk(5)
  */
-export function walk(session: Session, message: Twalk): Answer<RMessage> {
+export function walk(
+  session: Session,
+  message: Twalk,
+  exchange: Pick<Exchange, "room">,
+): Answer<RMessage> {
   const { tag, newfid, wname } = message;
   const fid = session.fid(message.fid);
   const start = fid.target;
   if (wname.length > MAX_WALK) throw errno("EINVAL");
+  // Found out afterwards, the client would not know that it has the new fid.
+  if (exchange.room < RWALK_HEADER + QID_SIZE * wname.length) throw errno("EMSGSIZE");
   if (newfid === message.fid) {
     if (fid.file !== null || fid.isOpening) throw errno("EINVAL");
   } else session.fids.checkFree(newfid);

@@ -289,6 +289,10 @@ Deno.test("VirtqueueTransport writes nothing but its reply", () => {
   new DataView(frame.buffer).setUint32(0, MSIZE + 1, true);
   assert.equal(request(frame, 4096).length, 0);
   assert.match(say(getattr), /^Rgetattr/);
+  // A walk that cannot be answered does not happen
+  const clone: TMessage = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["file"] };
+  assert.equal(say(clone, 21), "Rlerror tag=1 ecode=EMSGSIZE");
+  assert.equal(say({ kind: "Tclunk", tag: 1, fid: 1 }), "Rlerror tag=1 ecode=EBADF");
   // A read gets what there is room for
   say({ kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["file"] });
   say({ kind: "Tlopen", tag: 1, fid: 1, flags: 0 });
