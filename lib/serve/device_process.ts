@@ -94,6 +94,17 @@ class Process {
     return this.#serving.reactor;
   }
 
+  /** Has V8 compile what guests will use. */
+  async rehearse(): Promise<void> {
+    if (this.#bridge !== null) return;
+    try {
+      await this.#serving.rehearse();
+    } catch (error) {
+      const message = `the first requests will be slow: ${messageOf(error)}`;
+      this.#around.log({ level: "debug", message });
+    }
+  }
+
   async run(): Promise<void> {
     await this.#serving.reactor.run();
     this.#bridge?.[Symbol.dispose]();
@@ -189,6 +200,7 @@ async function main(): Promise<void> {
     tell({ kind: "failed", message: messageOf(error) });
     return;
   }
+  await process.rehearse();
   fcntl(STDIN, F_SETFL, fcntl(STDIN, F_GETFL, 0) | O_NONBLOCK);
   const listen = (found: string[] | null): void => {
     if (found === null) {

@@ -13,6 +13,7 @@ import {
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
 import { Reactor } from "../transport/mod.ts";
 import type { ThreadCounts, Total } from "./protocol.ts";
+import { rehearse } from "./rehearsal.ts";
 import type { ExportConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
 /** Where a thread finds what it shares with others. */
@@ -64,6 +65,12 @@ export class Serving implements Disposable {
     this.#around = around;
     this.#firstExport = firstExport;
     this.server = new Server(this.#options(configuration));
+  }
+
+  /** Has V8 compile what guests will use: see {@linkcode rehearse}. */
+  async rehearse(): Promise<void> {
+    Deno.mkdirSync(this.#around.lockDirectory, { recursive: true, mode: 0o700 });
+    await rehearse(this.#around.lockDirectory, noneCredentials());
   }
 
   /** Takes a new configuration for sessions to come. */

@@ -135,7 +135,9 @@ export class Reactor implements Disposable {
   /** Runs until {@linkcode Reactor.stop}. */
   async run(): Promise<void> {
     while (!this.#isStopped) {
-      const count = await this.#sleep();
+      const slept = this.#sleep();
+      // Awaiting a number would cost a turn of the promise queue, which is a good part of a request.
+      const count = typeof slept === "number" ? slept : await slept;
       if (count < 0 && count !== -EINTR) throw new LinuxError("wait for events", -count);
       let isWoken = false;
       for (let i = 0; i < count; i++) {

@@ -28,6 +28,7 @@ export class StreamTransport implements LoopUser {
   readonly #context: StreamContext;
   readonly #connections = new Set<StreamConnection>();
   #drained: () => void = () => {};
+  #isDraining = false;
   #stopIdleCheck: () => void = () => {};
 
   /** Makes a transport on a loop. */
@@ -58,9 +59,9 @@ export class StreamTransport implements LoopUser {
     return this.#context.needsEventLoop;
   }
 
-  /** True while any request waits for a promise. */
+  /** True while any request waits for a promise, or somebody for the end of the connections. */
   get hasPromises(): boolean {
-    return this.#context.deferred > 0;
+    return this.#context.deferred > 0 || this.#isDraining;
   }
 
   /**
@@ -85,6 +86,7 @@ export class StreamTransport implements LoopUser {
    * @returns Settles when the last connection has ended.
    */
   drain(): Promise<void> {
+    this.#isDraining = true;
     const drained = new Promise<void>((resolve) => this.#drained = resolve);
     for (const connection of [...this.#connections]) connection.drain();
     if (this.#connections.size === 0) this.#drained();

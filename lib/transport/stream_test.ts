@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Client } from "../client/mod.ts";
 import { HeldTree, MemoryTree } from "../fs/mod.ts";
-import { loadLibc } from "../linux/mod.ts";
+import { close, loadLibc, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from "../linux/mod.ts";
 import { encode, kindOf, NOFID, NOTAG, O_RDWR, type TMessage } from "../p9/mod.ts";
 import { Server } from "../server/mod.ts";
 import { dial } from "./dial.ts";
@@ -323,4 +323,30 @@ Deno.test("StreamTransport.drain() answers what is under way, then ends", async 
   assert.equal(typeAndTag(await readFrame(conn)), "Rgetattr 1");
   assert.equal(await readFrame(conn), null);
   await drained;
+});
+
+Deno.test("StreamTransport.drain() settles on a loop that nobody else keeps turning", async () => {
+  using reactor = new Reactor();
+  const server = new Server({ exports: [{ name: "", tree: new MemoryTree(), readOnly: false }] });
+  const transport = new StreamTransport(reactor, { accept: server.accept, maxMessage: MSIZE });
+  const pair = socketpair(SOCK_STREAM | SOCK_NONBLOCK);
+  assert.ok(typeof pair !== "number");
+  const [ours, theirs] = pair;
+  transport.adopt(ours, { address: "test" });
+  // Whoever is at the other end leaves while the loop sleeps in a call that blocks this thread.
+  reactor.after(20, () => close(theirs));
+  let isLate = false;
+  const giveUp = reactor.after(2000, () => {
+    isLate = true;
+    reactor.stop();
+  });
+  reactor.after(10, () => {
+    void transport.drain().then(() => {
+      giveUp();
+      reactor.stop();
+    });
+  });
+  await reactor.run();
+  transport.close();
+  assert.equal(isLate, false);
 });
