@@ -37,7 +37,8 @@ export class HostFolder extends HostOpened {
   /** True if the cursor is at an entry that was not delivered yet. */
   #hasEntry = false;
   /** Offset behind the last entry that was delivered. */
-  #offset = 0n;
+  #offsetLow = 0;
+  #offsetHigh = 0;
   /** True if the kernel's position may differ from what `#offset` and the buffer say. */
   #isFresh = true;
   /** Entries without an offset of their own that were delivered. */
@@ -46,7 +47,7 @@ export class HostFolder extends HostOpened {
   /** Lists entries until the sink is full. */
   override readdir(offset: bigint, into: DirectorySink): void {
     // From 0 always means from the start, so that what changed since is seen.
-    if (offset !== this.#offset || (offset === 0n && !this.#isFresh)) this.#seek(offset);
+    if (!this.#isAt(offset) || (offset === 0n && !this.#isFresh)) this.#seek(offset);
     this.#isFresh = false;
     let cursor = this.#cursor;
     for (;;) {
@@ -73,7 +74,7 @@ export class HostFolder extends HostOpened {
     ok(seekTo(this.fd, offset));
     this.#hasEntry = false;
     this.#cursor?.reset(0);
-    this.#offset = offset;
+    this.#note(offset);
   }
 
   /** Gets more entries; null at the end of the folder. */
@@ -106,6 +107,7 @@ export class HostFolder extends HostOpened {
     const { credentials } = this.shared;
     const bytes = this.#buffer?.bytes;
     if (bytes === undefined) return false;
+    if (into.addRaw !== undefined && this.#isPlain(cursor)) return this.#pass(cursor, bytes, into);
     let next = cursor.off;
     if (next === 0n) next = NOWHERE | this.#nowhere++;
     const { nameStart, nameEnd } = cursor;
@@ -119,7 +121,7 @@ export class HostFolder extends HostOpened {
       qidType = qidTypeOf(modeOfEntry(DT_DIR));
     } else {
       if (credentials.hidesNames && credentials.hides(decodeName(bytes, nameStart, nameEnd))) {
-        this.#offset = next;
+        this.#note(next);
         return true;
       }
       if (type === DT_UNKNOWN) type = this.#look(decodeName(bytes, nameStart, nameEnd));
@@ -128,8 +130,38 @@ export class HostFolder extends HostOpened {
       type = credentials.entryType(type);
     }
     if (!into.addBytes(qidType, path, next, type, bytes, nameStart, nameEnd)) return false;
-    this.#offset = next;
+    this.#note(next);
     return true;
+  }
+
+  /** True of an entry whose numbers are shown as they are, and whose type is known. */
+  #isPlain(cursor: DirentCursor): boolean {
+    if (this.shared.credentials.hidesNames || cursor.isDots || cursor.type === DT_UNKNOWN) {
+      return false;
+    }
+    const { view, inoAt, offAt } = cursor;
+    return (view.getUint32(offAt, true) | view.getUint32(offAt + 4, true)) !== 0 &&
+      this.node.isPlainInode(view.getUint32(inoAt + 4, true));
+  }
+
+  /** Hands over an entry of which nothing needs to change: most are such. */
+  #pass(cursor: DirentCursor, bytes: Uint8Array, into: DirectorySink): boolean {
+    const { view, inoAt, offAt, type, nameStart, nameEnd } = cursor;
+    const shown = this.shared.credentials.entryType(type);
+    const qidType = qidTypeOf(modeOfEntry(type));
+    if (!into.addRaw?.(qidType, view, inoAt, offAt, shown, bytes, nameStart, nameEnd)) return false;
+    this.#offsetLow = view.getUint32(offAt, true);
+    this.#offsetHigh = view.getUint32(offAt + 4, true);
+    return true;
+  }
+
+  #isAt(offset: bigint): boolean {
+    return offset === (BigInt(this.#offsetHigh) << 32n | BigInt(this.#offsetLow));
+  }
+
+  #note(offset: bigint): void {
+    this.#offsetLow = Number(offset & 0xffff_ffffn);
+    this.#offsetHigh = Number(offset >> 32n);
   }
 
   /** Type of an entry whose file system does not tell it. */

@@ -584,6 +584,15 @@ export class HostNode implements Node, Place {
     return true;
   }
 
+  /**
+   * True if the inode number of an entry of this folder is its `qid.path`.
+   *
+   * @param high Upper half of the number.
+   */
+  isPlainInode(high: number): boolean {
+    return this.#shared.isPlainInode(this.#major, this.#minor, high);
+  }
+
   /** `qid.path` of an entry of this folder that is on the same device. */
   pathOfEntry(inode: bigint): bigint {
     return this.#shared.pathOf(this.#major, this.#minor, inode);

@@ -31,8 +31,10 @@ import type { MultiDevices } from "./qid.ts";
 /** Everything that statx is asked for. */
 export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
 
-/** Inode numbers below this stay as they are on the root's device. */
-const PLAIN_INODES = 1n << 48n;
+/** Inode numbers whose upper half is below this stay as they are on the root's device. */
+const PLAIN_HIGH = 1 << 16;
+/** The same as whole numbers. */
+const PLAIN_INODES = BigInt(PLAIN_HIGH) << 32n;
 /** Bytes of a buffer for entries of a folder. */
 const ENTRY_BYTES = 32_768;
 /** Buffers that are kept for the next folder. */
@@ -203,6 +205,11 @@ export class HostShared {
   pathNumber(): bigint {
     const { statx } = this;
     return this.pathOf(statx.devMajor, statx.devMinor, statx.ino);
+  }
+
+  /** True if `qid.path` of an inode of a device is its number, of which `high` is the upper half. */
+  isPlainInode(major: number, minor: number, high: number): boolean {
+    return high < PLAIN_HIGH && minor === this.rootMinor && major === this.rootMajor;
   }
 
   /** `qid.path` of an inode of a device. */

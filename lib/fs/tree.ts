@@ -171,6 +171,24 @@ export interface DirectorySink {
     start: number,
     end: number,
   ): boolean;
+  /**
+   * As {@linkcode DirectorySink.addBytes}, with the two numbers as 8 bytes each of `view`, least
+   * first: to make bigints of them takes longer than all else. Only what writes them as bytes has it.
+   *
+   * @param view Of the same memory as `bytes`.
+   * @param pathAt Where `qid.path` is.
+   * @param nextAt Where the next offset is.
+   */
+  addRaw?(
+    qidType: number,
+    view: DataView,
+    pathAt: number,
+    nextAt: number,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
 }
 
 /** A file, folder, link or special file of a tree, apart from any name it has. */

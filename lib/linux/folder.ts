@@ -36,8 +36,9 @@ export function getdents64(fd: number, address: number, size: number): number {
  * `struct linux_dirent64`: ino[8] off[8] reclen[2] type[1] name… NUL
  */
 export class DirentCursor {
+  /** The memory, for numbers. */
+  readonly view: DataView;
   #bytes: Uint8Array;
-  #view: DataView;
   #start = 0;
   #next = 0;
   #end = 0;
@@ -55,7 +56,7 @@ export class DirentCursor {
    */
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /**
@@ -72,11 +73,11 @@ export class DirentCursor {
   next(): boolean {
     const start = this.#next;
     if (start + 19 > this.#end) return false;
-    const size = this.#view.getUint16(start + 16, true);
+    const size = this.view.getUint16(start + 16, true);
     if (size < 20 || start + size > this.#end) return false;
     this.#start = start;
     this.#next = start + size;
-    this.type = this.#view.getUint8(start + 18);
+    this.type = this.view.getUint8(start + 18);
     this.nameStart = start + 19;
     let end = start + 19;
     const bytes = this.#bytes;
@@ -85,14 +86,24 @@ export class DirentCursor {
     return true;
   }
 
+  /** Where the inode number is in the bytes. */
+  get inoAt(): number {
+    return this.#start;
+  }
+
+  /** Where the offset of the entry after this one is in the bytes. */
+  get offAt(): number {
+    return this.#start + 8;
+  }
+
   /** Inode number. */
   get ino(): bigint {
-    return this.#view.getBigUint64(this.#start, true);
+    return this.view.getBigUint64(this.#start, true);
   }
 
   /** Offset of the entry after this one, for `seekTo`. */
   get off(): bigint {
-    return this.#view.getBigUint64(this.#start + 8, true);
+    return this.view.getBigUint64(this.#start + 8, true);
   }
 
   /** The name, decoded. */

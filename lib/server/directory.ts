@@ -59,22 +59,46 @@ export class WireSink implements DirectorySink {
     start: number,
     end: number,
   ): boolean {
-    const size = end - start;
-    if (!this.#head(qidType, path, next, type, size)) return false;
-    const target = this.#wire.bytes;
-    let at = this.#at + DIRENT_HEADER;
-    // Names are short: a loop is quicker than a view of them.
-    for (let i = start; i < end; i++) target[at++] = bytes[i] as number;
-    this.#at = at;
+    if (!this.#head(qidType, path, next, type, end - start)) return false;
+    this.#name(bytes, start, end);
     return true;
   }
 
-  #head(qidType: number, path: bigint, next: bigint, type: number, size: number): boolean {
+  /** Adds an entry whose name and numbers are bytes. */
+  addRaw(
+    qidType: number,
+    view: DataView,
+    pathAt: number,
+    nextAt: number,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    const size = end - start;
+    if (!this.#hasRoom(size)) return false;
     const at = this.#at;
-    if (at + DIRENT_HEADER + size > this.#end) {
-      this.isFull = true;
-      return false;
-    }
+    const target = this.#wire.view;
+    target.setUint8(at, qidType);
+    target.setUint32(at + 1, 0, true);
+    target.setUint32(at + 5, view.getUint32(pathAt, true), true);
+    target.setUint32(at + 9, view.getUint32(pathAt + 4, true), true);
+    target.setUint32(at + 13, view.getUint32(nextAt, true), true);
+    target.setUint32(at + 17, view.getUint32(nextAt + 4, true), true);
+    target.setUint8(at + 21, type);
+    target.setUint16(at + 22, size, true);
+    this.#name(bytes, start, end);
+    return true;
+  }
+
+  #hasRoom(size: number): boolean {
+    this.isFull = this.#at + DIRENT_HEADER + size > this.#end;
+    return !this.isFull;
+  }
+
+  #head(qidType: number, path: bigint, next: bigint, type: number, size: number): boolean {
+    if (!this.#hasRoom(size)) return false;
+    const at = this.#at;
     const { view } = this.#wire;
     view.setUint8(at, qidType);
     view.setUint32(at + 1, 0, true);
@@ -83,6 +107,14 @@ export class WireSink implements DirectorySink {
     view.setUint8(at + 21, type);
     view.setUint16(at + 22, size, true);
     return true;
+  }
+
+  /** Puts the name behind its head. Names are short: a loop is quicker than a view of them. */
+  #name(bytes: Uint8Array, start: number, end: number): void {
+    const target = this.#wire.bytes;
+    let at = this.#at + DIRENT_HEADER;
+    for (let i = start; i < end; i++) target[at++] = bytes[i] as number;
+    this.#at = at;
   }
 }
 
