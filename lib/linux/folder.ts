@@ -79,7 +79,8 @@ export class DirentCursor {
     this.#next = start + size;
     this.type = this.view.getUint8(start + 18);
     this.nameStart = start + 19;
-    let end = start + 19;
+    // Records are padded to 8 bytes, so the NUL is among the last 8.
+    let end = Math.max(start + 19, start + size - 8);
     const bytes = this.#bytes;
     while (end < start + size && bytes[end] !== 0) end++;
     this.nameEnd = end;
