@@ -19,7 +19,8 @@ import { DT_DIR, DT_UNKNOWN } from "../p9/mod.ts";
 import { HostOpened } from "./host_opened.ts";
 import { failed, ok } from "./host_shared.ts";
 import { entryTypeOf, modeOfEntry, qidTypeOf } from "./modes.ts";
-import type { DirectorySink } from "./tree.ts";
+import { packEntries } from "./entries.ts";
+import type { DirectorySink, EntryRoom } from "./tree.ts";
 
 /** Given for an entry whose file system has no offset to come back to. */
 const NOWHERE = 1n << 63n;
@@ -52,6 +53,7 @@ export class HostFolder extends HostOpened {
     let cursor = this.#cursor;
     for (;;) {
       if (!this.#hasEntry) {
+        if (cursor !== null && into.room !== undefined) this.#pack(cursor, into.room);
         if (cursor === null || !cursor.next()) {
           cursor = this.#fill();
           if (cursor === null) return;
@@ -107,7 +109,6 @@ export class HostFolder extends HostOpened {
     const { credentials } = this.shared;
     const bytes = this.#buffer?.bytes;
     if (bytes === undefined) return false;
-    if (into.addRaw !== undefined && this.#isPlain(cursor)) return this.#pass(cursor, bytes, into);
     let next = cursor.off;
     if (next === 0n) next = NOWHERE | this.#nowhere++;
     const { nameStart, nameEnd } = cursor;
@@ -134,25 +135,15 @@ export class HostFolder extends HostOpened {
     return true;
   }
 
-  /** True of an entry whose numbers are shown as they are, and whose type is known. */
-  #isPlain(cursor: DirentCursor): boolean {
-    if (this.shared.credentials.hidesNames || cursor.isDots || cursor.type === DT_UNKNOWN) {
-      return false;
-    }
-    const { view, inoAt, offAt } = cursor;
-    return (view.getUint32(offAt, true) | view.getUint32(offAt + 4, true)) !== 0 &&
-      this.node.isPlainInode(view.getUint32(inoAt + 4, true));
-  }
-
-  /** Hands over an entry of which nothing needs to change: most are such. */
-  #pass(cursor: DirentCursor, bytes: Uint8Array, into: DirectorySink): boolean {
-    const { view, inoAt, offAt, type, nameStart, nameEnd } = cursor;
-    const shown = this.shared.credentials.entryType(type);
-    const qidType = qidTypeOf(modeOfEntry(type));
-    if (!into.addRaw?.(qidType, view, inoAt, offAt, shown, bytes, nameStart, nameEnd)) return false;
-    this.#offsetLow = view.getUint32(offAt, true);
-    this.#offsetHigh = view.getUint32(offAt + 4, true);
-    return true;
+  /** Hands over entries that nothing special is about, up to the first that is special. */
+  #pack(cursor: DirentCursor, room: EntryRoom): void {
+    const { credentials, entryTypes } = this.shared;
+    if (credentials.hidesNames) return;
+    const packed = packEntries(cursor, room, entryTypes, this.node.plainInodes);
+    if (packed < 0) return;
+    const { view } = cursor;
+    this.#offsetLow = view.getUint32(packed + 8, true);
+    this.#offsetHigh = view.getUint32(packed + 12, true);
   }
 
   #isAt(offset: bigint): boolean {

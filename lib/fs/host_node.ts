@@ -584,13 +584,9 @@ export class HostNode implements Node, Place {
     return true;
   }
 
-  /**
-   * True if the inode number of an entry of this folder is its `qid.path`.
-   *
-   * @param high Upper half of the number.
-   */
-  isPlainInode(high: number): boolean {
-    return this.#shared.isPlainInode(this.#major, this.#minor, high);
+  /** Inode numbers of entries whose upper half is below this are their `qid.path`. */
+  get plainInodes(): number {
+    return this.#shared.plainInodes(this.#major, this.#minor);
   }
 
   /** `qid.path` of an entry of this folder that is on the same device. */

@@ -22,9 +22,11 @@ import {
 } from "../linux/mod.ts";
 import { errno } from "../p9/mod.ts";
 import type { Credentials, Ownership } from "./credentials.ts";
+import type { EntryTypes } from "./entries.ts";
 import type { HostNode } from "./host_node.ts";
 import type { HostOpened } from "./host_opened.ts";
 import type { Timers } from "./host_locks.ts";
+import { modeOfEntry, qidTypeOf } from "./modes.ts";
 import { DeviceTable } from "./qid.ts";
 import type { MultiDevices } from "./qid.ts";
 
@@ -112,6 +114,8 @@ export class HostShared {
   readonly vectors: IoVectors = new IoVectors();
   /** Handed to models of credentials. */
   readonly ownership: Ownership = { mode: 0, uid: 0, gid: 0, rdev: 0n };
+  /** What becomes of types of entries. */
+  readonly entryTypes: EntryTypes;
   /** Descriptors of locks, counted together. */
   lockDescriptors = 0;
   /** Handles that nodes have open. */
@@ -149,7 +153,12 @@ export class HostShared {
     readonly maxHandles: number;
     readonly lockDirectory: string | undefined;
   }) {
-    this.credentials = options.credentials;
+    const { credentials } = options;
+    this.credentials = credentials;
+    this.entryTypes = {
+      qid: Uint8Array.from({ length: 16 }, (_, type) => qidTypeOf(modeOfEntry(type))),
+      shown: Uint8Array.from({ length: 16 }, (_, type) => credentials.entryType(type)),
+    };
     this.readOnly = options.readOnly;
     this.multiDevices = options.multiDevices;
     this.#devices = options.devices;
@@ -207,9 +216,9 @@ export class HostShared {
     return this.pathOf(statx.devMajor, statx.devMinor, statx.ino);
   }
 
-  /** True if `qid.path` of an inode of a device is its number, of which `high` is the upper half. */
-  isPlainInode(major: number, minor: number, high: number): boolean {
-    return high < PLAIN_HIGH && minor === this.rootMinor && major === this.rootMajor;
+  /** Inode numbers of a device whose upper half is below this are their `qid.path`. */
+  plainInodes(major: number, minor: number): number {
+    return minor === this.rootMinor && major === this.rootMajor ? PLAIN_HIGH : 0;
   }
 
   /** `qid.path` of an inode of a device. */

@@ -148,6 +148,18 @@ export interface LockConflict extends LockRange {
   readonly process: number;
 }
 
+/** Memory that gets entries in wire form, one behind the other. */
+export interface EntryRoom {
+  /** The memory, for numbers. */
+  readonly view: DataView;
+  /** The same memory. */
+  readonly bytes: Uint8Array;
+  /** Where the next entry goes. Whoever writes it moves this behind it. */
+  at: number;
+  /** Where the room ends. */
+  readonly end: number;
+}
+
 /** Takes the entries of a folder one by one, in wire form. */
 export interface DirectorySink {
   /**
@@ -171,24 +183,8 @@ export interface DirectorySink {
     start: number,
     end: number,
   ): boolean;
-  /**
-   * As {@linkcode DirectorySink.addBytes}, with the two numbers as 8 bytes each of `view`, least
-   * first: to make bigints of them takes longer than all else. Only what writes them as bytes has it.
-   *
-   * @param view Of the same memory as `bytes`.
-   * @param pathAt Where `qid.path` is.
-   * @param nextAt Where the next offset is.
-   */
-  addRaw?(
-    qidType: number,
-    view: DataView,
-    pathAt: number,
-    nextAt: number,
-    type: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): boolean;
+  /** Where entries go, for a tree that writes them in wire form itself. */
+  readonly room?: EntryRoom;
 }
 
 /** A file, folder, link or special file of a tree, apart from any name it has. */

@@ -38,7 +38,8 @@ export function getdents64(fd: number, address: number, size: number): number {
 export class DirentCursor {
   /** The memory, for numbers. */
   readonly view: DataView;
-  #bytes: Uint8Array;
+  /** The memory, as bytes. */
+  readonly bytes: Uint8Array;
   #start = 0;
   #next = 0;
   #end = 0;
@@ -55,7 +56,7 @@ export class DirentCursor {
    * @param bytes What `getdents64` fills, from its first byte on; borrowed for the cursor's life.
    */
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -66,7 +67,7 @@ export class DirentCursor {
    */
   reset(filled: number): void {
     this.#next = 0;
-    this.#end = Math.min(filled, this.#bytes.length);
+    this.#end = Math.min(filled, this.bytes.length);
   }
 
   /** Go to the next entry; false if there is none. "." and ".." are entries too. */
@@ -81,20 +82,25 @@ export class DirentCursor {
     this.nameStart = start + 19;
     // Records are padded to 8 bytes, so the NUL is among the last 8.
     let end = Math.max(start + 19, start + size - 8);
-    const bytes = this.#bytes;
+    const bytes = this.bytes;
     while (end < start + size && bytes[end] !== 0) end++;
     this.nameEnd = end;
     return true;
   }
 
-  /** Where the inode number is in the bytes. */
-  get inoAt(): number {
-    return this.#start;
+  /** Where the next entry is in the bytes. */
+  get position(): number {
+    return this.#next;
   }
 
-  /** Where the offset of the entry after this one is in the bytes. */
-  get offAt(): number {
-    return this.#start + 8;
+  /** Go on from another entry, which starts at `position`. */
+  skipTo(position: number): void {
+    this.#next = position;
+  }
+
+  /** Where the entries end. */
+  get end(): number {
+    return this.#end;
   }
 
   /** Inode number. */
@@ -109,14 +115,14 @@ export class DirentCursor {
 
   /** The name, decoded. */
   get name(): string {
-    return decodeName(this.#bytes, this.nameStart, this.nameEnd);
+    return decodeName(this.bytes, this.nameStart, this.nameEnd);
   }
 
   /** Whether the entry is "." or "..". */
   get isDots(): boolean {
     const size = this.nameEnd - this.nameStart;
-    return size <= 2 && this.#bytes[this.nameStart] === 0x2e &&
-      (size === 1 || this.#bytes[this.nameStart + 1] === 0x2e);
+    return size <= 2 && this.bytes[this.nameStart] === 0x2e &&
+      (size === 1 || this.bytes[this.nameStart + 1] === 0x2e);
   }
 }
 

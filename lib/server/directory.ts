@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Answer, DirectorySink } from "../fs/mod.ts";
+import type { Answer, DirectorySink, EntryRoom } from "../fs/mod.ts";
 import {
   byteLength,
   DIRENT_HEADER,
@@ -20,32 +20,39 @@ import type { Exchange } from "../transport/mod.ts";
 import type { Session } from "./session.ts";
 
 /** Puts entries in wire form one behind the other, never part of one. */
-export class WireSink implements DirectorySink {
-  #wire: Wire;
-  #start: number;
-  #at: number;
-  #end: number;
+export class WireSink implements DirectorySink, EntryRoom {
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  readonly end: number;
+  at: number;
+  readonly #start: number;
   /** An entry did not fit. */
   isFull = false;
 
   /** Fills `room` bytes of `wire` from `at` on. */
   constructor(wire: Wire, at: number, room: number) {
-    this.#wire = wire;
-    this.#start = this.#at = at;
-    this.#end = at + room;
+    this.view = wire.view;
+    this.bytes = wire.bytes;
+    this.#start = this.at = at;
+    this.end = at + room;
+  }
+
+  /** The sink itself: entries may be written without it. */
+  get room(): EntryRoom {
+    return this;
   }
 
   /** Bytes written. */
   get length(): number {
-    return this.#at - this.#start;
+    return this.at - this.#start;
   }
 
   /** Adds an entry whose name is text. */
   add(qidType: number, path: bigint, next: bigint, type: number, name: string): boolean {
     const size = byteLength(name);
     if (!this.#head(qidType, path, next, type, size)) return false;
-    encodeStringInto(name, this.#wire.bytes, this.#at + DIRENT_HEADER);
-    this.#at += DIRENT_HEADER + size;
+    encodeStringInto(name, this.bytes, this.at + DIRENT_HEADER);
+    this.at += DIRENT_HEADER + size;
     return true;
   }
 
@@ -64,42 +71,15 @@ export class WireSink implements DirectorySink {
     return true;
   }
 
-  /** Adds an entry whose name and numbers are bytes. */
-  addRaw(
-    qidType: number,
-    view: DataView,
-    pathAt: number,
-    nextAt: number,
-    type: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): boolean {
-    const size = end - start;
-    if (!this.#hasRoom(size)) return false;
-    const at = this.#at;
-    const target = this.#wire.view;
-    target.setUint8(at, qidType);
-    target.setUint32(at + 1, 0, true);
-    target.setUint32(at + 5, view.getUint32(pathAt, true), true);
-    target.setUint32(at + 9, view.getUint32(pathAt + 4, true), true);
-    target.setUint32(at + 13, view.getUint32(nextAt, true), true);
-    target.setUint32(at + 17, view.getUint32(nextAt + 4, true), true);
-    target.setUint8(at + 21, type);
-    target.setUint16(at + 22, size, true);
-    this.#name(bytes, start, end);
-    return true;
-  }
-
   #hasRoom(size: number): boolean {
-    this.isFull = this.#at + DIRENT_HEADER + size > this.#end;
+    this.isFull = this.at + DIRENT_HEADER + size > this.end;
     return !this.isFull;
   }
 
   #head(qidType: number, path: bigint, next: bigint, type: number, size: number): boolean {
     if (!this.#hasRoom(size)) return false;
-    const at = this.#at;
-    const { view } = this.#wire;
+    const at = this.at;
+    const { view } = this;
     view.setUint8(at, qidType);
     view.setUint32(at + 1, 0, true);
     view.setBigUint64(at + 5, path, true);
@@ -111,10 +91,10 @@ export class WireSink implements DirectorySink {
 
   /** Puts the name behind its head. Names are short: a loop is quicker than a view of them. */
   #name(bytes: Uint8Array, start: number, end: number): void {
-    const target = this.#wire.bytes;
-    let at = this.#at + DIRENT_HEADER;
+    const target = this.bytes;
+    let at = this.at + DIRENT_HEADER;
     for (let i = start; i < end; i++) target[at++] = bytes[i] as number;
-    this.#at = at;
+    this.at = at;
   }
 }
 
