@@ -529,6 +529,8 @@ export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 /** Who is at the other end of a unix socket. */
 export const SO_PEERCRED = 17;
+/** Further groups of whoever is at the other end of a unix socket. */
+export const SO_PEERGROUPS = 59;
 /** Longest wait of a receive. */
 export const SO_RCVTIMEO = 20;
 /** Longest wait of a send. */

@@ -10,6 +10,7 @@ import {
   SCM_MAX_FD,
   SCM_RIGHTS,
   SO_PEERCRED,
+  SO_PEERGROUPS,
   SOL_SOCKET,
 } from "./constants.ts";
 import { close, type IoVectors } from "./file.ts";
@@ -22,6 +23,7 @@ import {
   libc,
   MESSAGE,
   outcome,
+  SCRATCH_SIZE,
   SLOT,
   u64,
   u64b,
@@ -107,12 +109,19 @@ export function parseIpv6(text: string): Uint8Array<ArrayBuffer> | null {
   return bytes;
 }
 
+/** Whether 16 bytes are an IPv4 address in the form of IPv6: the last 4 of them. @see RFC 4291, 2.5.5.2 */
+export function isMappedIpv4(bytes: Uint8Array): boolean {
+  for (let index = 0; index < 10; index++) if (bytes[index] !== 0) return false;
+  return bytes[10] === 0xff && bytes[11] === 0xff;
+}
+
 /**
  * Format an IPv6 address in its canonical form (RFC 5952).
  *
  * @param bytes At least 16.
  */
 export function formatIpv6(bytes: Uint8Array): string {
+  if (isMappedIpv4(bytes)) return `::ffff:${bytes.subarray(12, 16).join(".")}`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
   const groups = Array.from({ length: 8 }, (_, index) => view.getUint16(index * 2));
   let best = -1;
@@ -329,6 +338,25 @@ export function peerCredentials(fd: number): PeerCredentials | number {
     uid: arenaView.getUint32(SLOT.OPTION + 4, true),
     gid: arenaView.getUint32(SLOT.OPTION + 8, true),
   };
+}
+
+/**
+ * Ask for `SO_PEERGROUPS`: the further groups of the other end of a unix socket, as they were when
+ * connecting; or minus the error, ERANGE if there are more than 16,384.
+ */
+export function peerGroups(fd: number): readonly number[] | number {
+  const c = libc();
+  arenaView.setUint32(SLOT.OPTION_SIZE, SCRATCH_SIZE, true);
+  const result = c.getsockopt(
+    fd,
+    SOL_SOCKET,
+    SO_PEERGROUPS,
+    at(SLOT.SCRATCH),
+    at(SLOT.OPTION_SIZE),
+  );
+  if (result < 0) return outcome(result);
+  const count = arenaView.getUint32(SLOT.OPTION_SIZE, true) / 4;
+  return Array.from({ length: count }, (_, i) => arenaView.getUint32(SLOT.SCRATCH + i * 4, true));
 }
 
 /**

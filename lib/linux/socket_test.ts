@@ -128,6 +128,14 @@ test("peerCredentials() knows the other end", (box) => {
   assert.equal(linux.peerCredentials(box.file("a")), -linux.ENOTSOCK);
 });
 
+test("peerGroups() knows the further groups of the other end", (box) => {
+  const [left] = pairOf(box);
+  const said = /^Groups:(.*)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "";
+  const groups = said.trim().split(/\s+/).filter((each) => each !== "").map(Number);
+  assert.deepEqual(linux.peerGroups(left), groups);
+  assert.equal(linux.peerGroups(box.file("a")), -linux.ENOTSOCK);
+});
+
 test("sendmsg() and recvmsg() gather and scatter", (box) => {
   const [left, right] = pairOf(box);
   const vectors = new linux.IoVectors();
@@ -192,7 +200,7 @@ const IPV6: [text: string, canonical: string | null][] = [
   ["2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"],
   ["2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"],
   ["0:0:1:0:0:0:0:0", "0:0:1::"],
-  ["::ffff:192.0.2.1", "::ffff:c000:201"],
+  ["::ffff:c000:201", "::ffff:192.0.2.1"],
   ["1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"],
   ["1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"],
   ["1:2:3:4:5:6:192.0.2.1", "1:2:3:4:5:6:c000:201"],

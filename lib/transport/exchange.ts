@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { SocketAddress } from "../linux/mod.ts";
 import type { Segments, Wire } from "../p9/mod.ts";
 
 /**
@@ -64,8 +65,19 @@ export interface Exchange {
 export interface Peer {
   /** Address in the form of the command line, such as `tcp://127.0.0.1:40312`. */
   readonly address: string;
-  /** Credentials of the process at the other end of a unix socket. */
-  readonly credentials?: { readonly pid: number; readonly uid: number; readonly gid: number };
+  /** Address of its socket; null if it is not known, nothing if there is no socket. */
+  readonly socket?: SocketAddress | null;
+  /** Credentials of the process at the other end of a unix socket, as it was when connecting. */
+  readonly credentials?: {
+    /** Process. */
+    readonly pid: number;
+    /** User. */
+    readonly uid: number;
+    /** Group. */
+    readonly gid: number;
+    /** Further groups, as far as they are known. */
+    readonly groups?: readonly number[];
+  };
 }
 
 /** What a transport needs of a server, for one connection. */

@@ -38,6 +38,7 @@ import {
   listen as listenOn,
   O_NONBLOCK,
   peerCredentials,
+  peerGroups,
   setsockopt,
   SO_ACCEPTCONN,
   SO_KEEPALIVE,
@@ -91,8 +92,10 @@ export function formatSocketAddress(address: SocketAddress): string {
   switch (address.family) {
     case "inet":
       return `tcp://${address.host}:${address.port}`;
-    case "inet6":
-      return `tcp://[${address.host}]:${address.port}`;
+    case "inet6": {
+      const zone = address.scope === undefined || address.scope === 0 ? "" : `%${address.scope}`;
+      return `tcp://[${address.host}${zone}]:${address.port}`;
+    }
     case "vsock":
       return `vsock://${address.cid === VMADDR_CID_ANY ? "any" : address.cid}:${address.port}`;
     case "unix":
@@ -104,11 +107,16 @@ export function formatSocketAddress(address: SocketAddress): string {
 /** Who is at the other end of a connected socket. */
 export function peerOf(fd: number): Peer {
   const name = getpeername(fd);
-  if (typeof name === "number") return { address: "unknown" };
-  if (name.family !== "unix") return { address: formatSocketAddress(name) };
-  const credentials = peerCredentials(fd);
-  if (typeof credentials === "number") return { address: "unix://" };
-  return { address: `unix://pid=${credentials.pid},uid=${credentials.uid}`, credentials };
+  if (typeof name === "number") return { address: "unknown", socket: null };
+  if (name.family !== "unix") return { address: formatSocketAddress(name), socket: name };
+  const found = peerCredentials(fd);
+  if (typeof found === "number") return { address: "unix://", socket: name };
+  const groups = peerGroups(fd);
+  return {
+    address: `unix://pid=${found.pid},uid=${found.uid},gid=${found.gid}`,
+    socket: name,
+    credentials: { ...found, groups: typeof groups === "number" ? [] : groups },
+  };
 }
 
 /**

@@ -97,7 +97,7 @@ Deno.test("peerOf() tells who is at the other end", () =>
     const { address, credentials } = peerOf(fromUnix);
     assert.equal(credentials?.uid, Deno.uid());
     assert.equal(credentials?.pid, Deno.pid);
-    assert.equal(address, `unix://pid=${Deno.pid},uid=${Deno.uid()}`);
+    assert.equal(address, `unix://pid=${Deno.pid},uid=${Deno.uid()},gid=${Deno.gid()}`);
     assert.ok(b.localAddr.transport === "unix" && getppid() > 0);
     close(fromTcp);
     close(fromUnix);
