@@ -21,7 +21,9 @@ export function processHost(output: Output): ServeHost {
       return hostAddresses();
     },
     stat: statExport,
+    userNumber,
     groupNumber,
+    interfaceNumber,
     user,
     inheritedMode,
     messages: () =>
@@ -76,6 +78,17 @@ function rows(file: string): string[][] {
   } catch {
     return [];
   }
+}
+
+function userNumber(name: string): number | undefined {
+  const uid = rows("/etc/passwd").find((row) => row[0] === name)?.[2];
+  return uid === undefined ? undefined : Number(uid);
+}
+
+function interfaceNumber(name: string): number | undefined {
+  // The folder of names has links to elsewhere only: a name with a slash does not get this far.
+  const number = Number(rows(`/sys/class/net/${name}/ifindex`)[0]?.[0]);
+  return number > 0 ? number : undefined;
 }
 
 function groupNumber(name: string): number | undefined {

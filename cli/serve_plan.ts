@@ -5,6 +5,7 @@
  */
 import { basename, resolve } from "node:path";
 import {
+  type AccessRules,
   DEFAULT_MSIZE,
   type DeviceAddress,
   type DeviceConfiguration,
@@ -21,9 +22,19 @@ import {
   UsageError,
 } from "../lib/serve/mod.ts";
 import { DEFAULT_PORT, formatAddress } from "./address.ts";
+import {
+  type AccessHost,
+  admitsRootOnly,
+  admittedText,
+  checkAccess,
+  namesOthers,
+  narrower,
+  planAccess,
+  planDoor,
+} from "./serve_access.ts";
 
 /** What a plan needs to know of the machine, so that tests need no root and no systemd. */
-export interface PlanHost {
+export interface PlanHost extends AccessHost {
   /** User that the server runs as. */
   readonly euid: number;
   /** Processors. */
@@ -36,8 +47,6 @@ export interface PlanHost {
     readonly uid: number | null;
     readonly gid: number | null;
   };
-  /** Number of a group, undefined if there is none of that name. */
-  groupNumber(name: string): number | undefined;
   /** Name and primary group of a user, undefined if nobody has that number. */
   user(uid: number): { readonly name: string; readonly gid: number } | undefined;
   /** Permission bits of the path of an inherited unix socket; undefined for any other socket. */
@@ -109,16 +118,30 @@ export function planServe(
   }
   const opened = devices.filter(({ to }) => to === undefined)
     .map(({ socket }): DeviceAddress => ({ kind: "vhost-user", socket }));
-  const reachable = [...listen, ...opened].filter((address) => isReachable(address, host));
-  const configurations = exports.map((each) => planExport(each, settings, reachable, host, notes));
+  checkAccess(settings, listen);
+  const lists = exports.map((each) => planAccess(each, host));
+  const access = planDoor(planAccess(settings, host), lists);
+  const sockets = [...listen, ...opened];
+  const configurations = exports.map((each, index) => {
+    const own = lists[index];
+    const users = narrower(each, own, access);
+    const reachable = whoReaches(sockets, users, host);
+    const planned = planExport(each, settings, reachable, host, notes);
+    return own === undefined ? planned : { ...planned, access: own };
+  });
+  const reachable = whoReaches(sockets, access, host);
   if (settings.trustClients && host.euid === 0 && reachable.length > 0) {
     notes.push(
-      `clients are believed who they say they are: anyone who reaches ${list(reachable)} can act ` +
+      `clients are believed who they say they are: anyone who reaches ${
+        either(reachable)
+      } can act ` +
         "as root in the exports",
     );
   } else if (host.euid !== 0 && exports.length > 0) {
     notes.push(`every client acts as ${userText(host.euid, host)}, the user of the server`);
   }
+
+  notes.push(...closedToOthers(listen, access, host));
 
   const { metrics } = settings;
   return {
@@ -126,6 +149,7 @@ export function planServe(
       listen,
       devices,
       exports: configurations,
+      ...(access === undefined ? {} : { access }),
       msize: settings.msize ?? DEFAULT_MSIZE,
       workers: settings.workers ?? Math.max(1, Math.min(4, host.cores)),
       maxConnections: settings.maxConnections ?? 1024,
@@ -238,6 +262,35 @@ function findGroup(group: string | number, host: PlanHost): number {
   return gid;
 }
 
+/** Says who, besides the server's own user and root, reaches sockets, and which. */
+function whoReaches(
+  sockets: readonly ServeAddress[],
+  access: AccessRules | undefined,
+  host: PlanHost,
+): string[] {
+  return sockets
+    .filter((each) => isReachable(each, host))
+    // Credentials of a unix socket are the kernel's word; an address is nobody's.
+    .filter((each) => each.kind !== "unix" || !admitsRootOnly(access))
+    // Port 0 is one that nobody knows yet.
+    .map((each) => formatAddress(each).replace(/:0$/, "") + admittedText(each, access));
+}
+
+/** Tells of sockets whose mode keeps out users that a list lets in. */
+function closedToOthers(
+  listen: readonly ListenAddress[],
+  access: AccessRules | undefined,
+  host: PlanHost,
+): string[] {
+  if (access === undefined || !namesOthers(access, host.euid)) return [];
+  return listen
+    .filter((each) => each.kind === "unix" && isFile(each) && !isReachable(each, host))
+    .map((each) =>
+      `the mode of ${formatAddress(each)} keeps out users that the lists let in: ` +
+      "--socket-mode 0666 or --socket-group open it"
+    );
+}
+
 /** Whether anybody but the server's own user and root may connect. */
 function isReachable(address: ServeAddress, host: PlanHost): boolean {
   // To connect is to write. A group counts: its members are not root either.
@@ -260,7 +313,7 @@ function isReachable(address: ServeAddress, host: PlanHost): boolean {
 function planExport(
   said: ExportSettings,
   all: Settings,
-  reachable: readonly ServeAddress[],
+  reachable: readonly string[],
   host: PlanHost,
   notes: string[],
 ): ExportConfiguration {
@@ -283,7 +336,7 @@ function planExport(
   }
   const readOnly = (all.readOnly ?? false) || (said.readOnly ?? false);
   if (squash === undefined && isRoot && reachable.length > 0 && !all.trustClients) {
-    const where = list(reachable);
+    const where = either(reachable);
     if (model !== undefined) {
       throw new UsageError(
         `Refused to export ${path} with --security-model ${model} as root: anyone who reaches ` +
@@ -346,7 +399,6 @@ function userText(uid: number, host: PlanHost): string {
   return name === undefined ? `user ${uid}` : `user ${uid} (${name})`;
 }
 
-function list(addresses: readonly ServeAddress[]): string {
-  // Port 0 is one that nobody knows yet.
-  return addresses.map((each) => formatAddress(each).replace(/:0$/, "")).join(" or ");
+function either(addresses: readonly string[]): string {
+  return addresses.join(" or ");
 }

@@ -12,6 +12,8 @@ const ROOT: PlanHost = {
     if (path === "/secret") throw new Deno.errors.PermissionDenied("x");
     return { isDirectory: path !== "/file", uid: 1000, gid: 100 };
   },
+  userNumber: (name) => (name === "alice" ? 1000 : undefined),
+  interfaceNumber: (name) => (name === "eth0" ? 2 : undefined),
   groupNumber: (name) => (name === "kvm" ? 104 : undefined),
   user: (uid) => (uid === 1000 ? { name: "alice", gid: 1001 } : undefined),
   inheritedMode: (fd) => (fd === 4 ? 0o600 : undefined),

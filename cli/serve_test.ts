@@ -9,6 +9,8 @@ const STATISTICS: Statistics = {
   connections: 0,
   connectionsTotal: 7,
   connectionsRefused: 0,
+  connectionsDenied: 0,
+  attachesDenied: 0,
   fids: 0,
   inflight: 0,
   nodes: 0,
@@ -89,7 +91,15 @@ class FakeHost implements ServeHost {
     return Deno.statSync(path);
   }
 
+  userNumber(): undefined {
+    return undefined;
+  }
+
   groupNumber(): number | undefined {
+    return undefined;
+  }
+
+  interfaceNumber(): undefined {
     return undefined;
   }
 

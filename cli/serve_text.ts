@@ -7,6 +7,7 @@ import type { ExportConfiguration } from "../lib/serve/mod.ts";
 import type { DeviceLines } from "./device_lines.ts";
 import type { Mount } from "./mount.ts";
 import { type Output, paint } from "./output.ts";
+import { accessText } from "./serve_access.ts";
 import type { Plan } from "./serve_plan.ts";
 
 /** A server that has started, or the one that a dry run would start. */
@@ -52,6 +53,8 @@ export function formatStarted(started: Started, output: Output): string {
     ...(exports.length > 0 ? [""] : []),
     `${started.isDryRun ? "Would listen" : "Listening"} on ${addresses.join(", ")}`,
   ];
+  const { access } = plan.configuration;
+  if (access !== undefined) lines.push(`Allowed: ${accessText(access)}`);
   if (started.metrics !== undefined) lines.push(`Metrics on ${started.metrics}`);
   for (const note of plan.notes) lines.push(`${paint(output, "yellow", "Note:")} ${note}`);
   if (mounts.length > 0) lines.push("", "To mount:");
@@ -105,6 +108,7 @@ function exportText(each: ExportConfiguration): string {
       : `security model ${each.securityModel}, all files as ${each.squash.uid}:${each.squash.gid}`,
   ];
   if (each.multidevs !== "remap") parts.push(`multidevs ${each.multidevs}`);
+  if (each.access !== undefined) parts.push(`for ${accessText(each.access)}`);
   const name = each.name === each.path ? each.path : `${each.name} = ${each.path}`;
   return `${name}  (${parts.join(", ")})`;
 }
@@ -112,7 +116,7 @@ function exportText(each: ExportConfiguration): string {
 /** The same for scripts, as one JSON value. */
 export function startedJson(started: Started): Record<string, unknown> {
   const { version, pid, plan, addresses, mounts, devices, metrics, isDryRun } = started;
-  const { exports, msize, workers } = plan.configuration;
+  const { exports, access, msize, workers } = plan.configuration;
   return {
     version,
     ...(isDryRun ? { dryRun: true } : { pid }),
@@ -120,6 +124,7 @@ export function startedJson(started: Started): Record<string, unknown> {
     exports,
     mounts,
     devices,
+    ...(access === undefined ? {} : { access }),
     msize,
     workers,
     ...(metrics === undefined ? {} : { metrics }),

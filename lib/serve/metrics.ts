@@ -40,6 +40,16 @@ export const METRICS: {
     type: "counter",
     help: "Connections closed at once because there were too many.",
   },
+  connectionsDenied: {
+    name: "virtfs_connections_denied_total",
+    type: "counter",
+    help: "Connections closed at once because no list lets their address or user in.",
+  },
+  attachesDenied: {
+    name: "virtfs_attaches_denied_total",
+    type: "counter",
+    help: "Attaches refused because no list of the export lets the address or user in.",
+  },
   fids: { name: "virtfs_fids", type: "gauge", help: "Fids in use now." },
   inflight: {
     name: "virtfs_requests_in_flight",

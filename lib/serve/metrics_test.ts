@@ -8,6 +8,8 @@ const STATISTICS: Statistics = {
   connections: 1,
   connectionsTotal: 2,
   connectionsRefused: 3,
+  connectionsDenied: 0,
+  attachesDenied: 0,
   fids: 4,
   inflight: 5,
   nodes: 6,
@@ -68,7 +70,8 @@ Deno.test("formatStatistics() lists busy messages first and leaves out idle ones
   assert.equal(
     formatStatistics(STATISTICS),
     `up           1 min 1 s
-connections  1 now, 2 in all, 3 refused
+connections  1 now, 2 in all, 3 too many
+not allowed  0 connections, 0 attaches
 requests     5 in flight, 13 malformed
 held         4 fids, 6 nodes, 7 open files, 8 locks
 messages     9 B in, 2.00 KiB out

@@ -3,9 +3,11 @@
  *
  * @module
  */
+export { Access } from "./access.ts";
 export { parseConfiguration } from "./config.ts";
 export { formatMetrics, METRICS_TYPE } from "./metrics.ts";
 export {
+  type AllowSettings,
   DEFAULT_MSIZE,
   type ExportSettings,
   type LogFormat,
@@ -24,7 +26,9 @@ export {
 } from "./settings.ts";
 export { formatBytes, formatDuration, formatStatistics } from "./statistics.ts";
 export { didYouMean, nearest } from "./suggest.ts";
+export { formatNetwork, type Network, overlap, parseNetwork } from "./networks.ts";
 export type {
+  AccessRules,
   BridgeAddress,
   DeviceAddress,
   DeviceConfiguration,

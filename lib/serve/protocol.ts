@@ -92,6 +92,7 @@ export interface ThreadCounts {
 /** Names of the counts that are one number. */
 export type Total =
   | "connections"
+  | "attachesDenied"
   | "fids"
   | "inflight"
   | "bytesIn"

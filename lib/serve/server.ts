@@ -18,7 +18,15 @@ import {
 } from "../linux/mod.ts";
 import { DeviceTable } from "../fs/mod.ts";
 import { errno, errnoName, kindOf } from "../p9/mod.ts";
-import { acceptFrom, listen, type Listener, type LoopUser, Reactor } from "../transport/mod.ts";
+import {
+  acceptFrom,
+  listen,
+  type Listener,
+  type LoopUser,
+  peerOf,
+  Reactor,
+} from "../transport/mod.ts";
+import { Access } from "./access.ts";
 import { DeviceHandle, type DeviceSurroundings } from "./devices.ts";
 import {
   type Common,
@@ -31,6 +39,7 @@ import {
   type ToWorker,
 } from "./protocol.ts";
 import { Questions } from "./questions.ts";
+import { Refusals } from "./refusals.ts";
 import type { LogEvent, RunningServer, ServeConfiguration, Statistics } from "./types.ts";
 
 /** What a server needs of whoever starts it. */
@@ -237,8 +246,12 @@ class Running implements RunningServer {
   readonly #log: (event: LogEvent) => void;
   readonly #startedAt = performance.now();
   #configuration: ServeConfiguration;
+  readonly #refusals: Refusals;
+  /** Who may connect. */
+  #door: Access;
   #accepted = 0;
   #refused = 0;
+  #denied = 0;
   #stopping: Promise<void> | null = null;
   #hurry: () => void = () => {};
   #finish: () => void = () => {};
@@ -260,6 +273,8 @@ class Running implements RunningServer {
     this.#common = common;
     this.#cleanUp = cleanUp;
     this.#log = log;
+    this.#door = new Access(configuration.access ?? {});
+    this.#refusals = new Refusals(log, () => performance.now());
     this.addresses = [...listeners, ...devices].map(({ address }) => address);
     this.done = new Promise((resolve, reject) => {
       this.#finish = resolve;
@@ -289,11 +304,13 @@ class Running implements RunningServer {
   }
 
   async reload(configuration: ServeConfiguration): Promise<void> {
+    const door = new Access(configuration.access ?? {});
     // The first thread tries it: what it refuses, the others need not be asked.
     const common = this.#common.for(configuration);
     for (const worker of this.#workers) await worker.reload(configuration, common);
     for (const device of this.#devices) await device.reload(configuration);
     this.#configuration = configuration;
+    this.#door = door;
   }
 
   stop(graceMs: number): Promise<void> {
@@ -337,8 +354,16 @@ class Running implements RunningServer {
     }
   }
 
-  /** Gives a connection to the thread with the fewest. */
+  /** Gives a connection that is let in to the thread with the fewest. */
   #deal(fd: number): void {
+    const peer = peerOf(fd);
+    const why = this.#door.refusal(peer);
+    if (why !== undefined) {
+      this.#denied++;
+      this.#refusals.refused(peer, "a connection", why);
+      close(fd);
+      return;
+    }
     let total = 0;
     let least: WorkerHandle | undefined;
     for (const worker of this.#workers) {
@@ -351,6 +376,7 @@ class Running implements RunningServer {
       return;
     }
     this.#accepted++;
+    this.#log({ level: "debug", message: "a connection", fields: { peer: peer.address } });
   }
 
   #sum(counts: readonly ThreadCounts[]): Statistics {
@@ -379,6 +405,8 @@ class Running implements RunningServer {
       connections: total("connections"),
       connectionsTotal: this.#accepted,
       connectionsRefused: this.#refused,
+      connectionsDenied: this.#denied,
+      attachesDenied: total("attachesDenied"),
       fids: total("fids"),
       inflight: total("inflight"),
       nodes: total("nodes"),

@@ -11,8 +11,10 @@ import {
   passthroughCredentials,
 } from "../fs/mod.ts";
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
-import { Reactor } from "../transport/mod.ts";
+import { type Peer, Reactor } from "../transport/mod.ts";
+import { Access } from "./access.ts";
 import type { ThreadCounts, Total } from "./protocol.ts";
+import { Refusals } from "./refusals.ts";
 import { rehearse } from "./rehearsal.ts";
 import type { ExportConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
@@ -50,6 +52,7 @@ export class Serving implements Disposable {
   readonly server: Server;
   #around: Surroundings;
   readonly #firstExport: string | undefined;
+  readonly #refusals: Refusals;
   /** Trees by what they were configured as. */
   #trees = new Map<string, HostTree>();
   /** Trees that no new session gets. */
@@ -64,6 +67,7 @@ export class Serving implements Disposable {
   constructor(configuration: ServeConfiguration, around: Surroundings, firstExport?: string) {
     this.#around = around;
     this.#firstExport = firstExport;
+    this.#refusals = new Refusals((event) => this.#around.log(event), () => performance.now());
     this.server = new Server(this.#options(configuration));
   }
 
@@ -84,6 +88,7 @@ export class Serving implements Disposable {
     const { counters } = this.server;
     const totals: Record<Total, number> = {
       connections: counters.sessions,
+      attachesDenied: counters.denied,
       fids: counters.fids,
       inflight: counters.inflight,
       bytesIn: counters.bytesIn,
@@ -126,11 +131,11 @@ export class Serving implements Disposable {
     const exports: Export[] = [];
     try {
       for (const wanted of configuration.exports) {
-        const key = JSON.stringify({ ...wanted, name: "" });
+        const key = JSON.stringify({ ...wanted, name: "", access: null });
         let tree = trees.get(key) ?? this.#trees.get(key);
         if (tree === undefined) made.push(tree = this.#tree(wanted));
         trees.set(key, tree);
-        const one: Export = { name: wanted.name, tree, readOnly: wanted.readOnly };
+        const one = this.#export(wanted, tree);
         if (wanted.name === this.#firstExport) exports.unshift(one);
         else exports.push(one);
       }
@@ -158,6 +163,17 @@ export class Serving implements Disposable {
         this.#around.log({ level: "error", message: `Cannot carry out ${what}: ${said}` });
       },
     };
+  }
+
+  #export({ name, readOnly, access }: ExportConfiguration, tree: HostTree): Export {
+    if (access === undefined) return { name, tree, readOnly };
+    const lists = new Access(access);
+    const admits = (peer: Peer) => {
+      const why = lists.refusal(peer);
+      if (why !== undefined) this.#refusals.refused(peer, `export "${name}"`, why);
+      return why === undefined;
+    };
+    return { name, tree, readOnly, admits };
   }
 
   #tree(wanted: ExportConfiguration): HostTree {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { formatNetwork, parseNetwork } from "./networks.ts";
 import { didYouMean } from "./suggest.ts";
 import type {
   BridgeAddress,
@@ -26,8 +27,20 @@ export type LogLevel = LogEvent["level"];
 /** How a log is written. */
 export type LogFormat = "text" | "json";
 
+/** Lists of who is let in. */
+export interface AllowSettings {
+  /** Networks of TCP clients; zones are names or numbers of interfaces. */
+  readonly allow?: readonly string[];
+  /** Users of clients on unix sockets, names or numbers. */
+  readonly allowUid?: readonly (string | number)[];
+  /** Groups of them. */
+  readonly allowGid?: readonly (string | number)[];
+  /** CIDs of vsock clients. */
+  readonly allowCid?: readonly number[];
+}
+
 /** What is said about one export; what is undefined follows the settings of the whole server. */
-export interface ExportSettings {
+export interface ExportSettings extends AllowSettings {
   /** What a client says as `aname`. */
   readonly name: string;
   /** Path of the folder, not yet made absolute. */
@@ -53,7 +66,7 @@ export interface TagSettings {
 }
 
 /** What one source, a command line or a file, says about the server. */
-export interface Settings {
+export interface Settings extends AllowSettings {
   /** Sockets to listen on. */
   readonly listen?: readonly ServeAddress[];
   /** Tags of devices, in the order of their sockets. */
@@ -192,7 +205,8 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     isRepeatable: true,
     group: "What to serve",
     doc: "serve a folder under a name that clients select with aname=NAME; options: ro, " +
-      "security-model=, squash-uid=, squash-gid=, multidevs=",
+      "security-model=, squash-uid=, squash-gid=, multidevs=, and allow=, allow-uid=, allow-gid=, " +
+      "allow-cid=, each as often as needed",
     read: (value, context) => readStrings(value).map((each) => readExport(each, context)),
   },
   readOnly: {
@@ -222,7 +236,43 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     value: "GROUP",
     group: "What to serve",
     doc: "group of unix sockets, name or number",
-    read: readGroup,
+    read: (value) => readId(value, "group"),
+  },
+  allow: {
+    name: "allow",
+    value: "NETWORK,…",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "TCP clients that may connect: addresses and networks such as 192.0.2.0/24 or " +
+      "2001:db8::/32, no names; in --export, those that may attach it",
+    fallback: "all",
+    read: readNetworks,
+  },
+  allowUid: {
+    name: "allow-uid",
+    value: "USER,…",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "users whose processes may connect to unix sockets, names or numbers",
+    fallback: "all that the mode of the socket lets in",
+    read: (value) => readIds(value, "user"),
+  },
+  allowGid: {
+    name: "allow-gid",
+    value: "GROUP,…",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "groups whose processes may do so too",
+    read: (value) => readIds(value, "group"),
+  },
+  allowCid: {
+    name: "allow-cid",
+    value: "CID,…",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "vsock clients that may connect",
+    fallback: "all",
+    read: (value) => readList(value).map((each) => readInteger(each, 0, MAX_ID, "a CID")),
   },
   securityModel: {
     name: "security-model",
@@ -345,6 +395,10 @@ export const EXPORT_SETTINGS = [
   "squashUid",
   "squashGid",
   "multidevs",
+  "allow",
+  "allowUid",
+  "allowGid",
+  "allowCid",
 ] as const satisfies readonly (keyof ExportSettings & keyof Settings)[];
 
 /** Shows a value in a message: strings in quotes, long ones cut. */
@@ -397,9 +451,11 @@ function readExport(text: string, context: ReadContext): ExportSettings {
       );
     }
     if (equals < 0) throw new ValueError(`needs a value: ${key}=…, in ${quote(text)}`);
+    const value = inside(key, () => SETTINGS[known].read(word.slice(equals + 1), context));
+    const before = settings[known];
     settings = {
       ...settings,
-      ...inside(key, () => ({ [known]: SETTINGS[known].read(word.slice(equals + 1), context) })),
+      [known]: Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value,
     };
   }
   return settings;
@@ -522,11 +578,38 @@ function readMode(value: unknown): number {
   throw new ValueError(`takes three octal digits such as "0660", not ${quote(value)}`);
 }
 
-function readGroup(value: unknown): string | number {
+function readId(value: unknown, what: "user" | "group"): string | number {
   const isNumber = typeof value === "number" || (typeof value === "string" && /^\d+$/.test(value));
-  if (isNumber) return readInteger(value, 0, MAX_ID, "a group name, or a group number");
+  if (isNumber) return readInteger(value, 0, MAX_ID, `a ${what} name, or a ${what} number`);
   if (typeof value === "string" && /^[a-z_][a-z0-9_.-]*\$?$/i.test(value)) return value;
-  throw new ValueError(`takes a group name or number, not ${quote(value)}`);
+  throw new ValueError(`takes a ${what} name or number, not ${quote(value)}`);
+}
+
+function readIds(value: unknown, what: "user" | "group"): (string | number)[] {
+  return readList(value).map((each) => readId(each, what));
+}
+
+function readNetworks(value: unknown): string[] {
+  return readList(value).map((each) => {
+    if (typeof each !== "string") {
+      throw new ValueError(`takes addresses and networks, not ${quote(each)}`);
+    }
+    const network = parseNetwork(each);
+    if (typeof network === "string") {
+      throw new ValueError(`takes addresses and networks: ${quote(each)} ${network}`);
+    }
+    return formatNetwork(network);
+  });
+}
+
+/** Values between commas; in a file, a number or a list of both too. */
+function readList(value: unknown): unknown[] {
+  const list = Array.isArray(value) ? value : [value];
+  // A list of nobody would be a server for nobody: more likely a mistake.
+  if (list.length === 0) throw new ValueError("takes a list that is not empty");
+  return list.flatMap((each) =>
+    typeof each === "string" ? each.split(",").map((part) => part.trim()) : [each]
+  );
 }
 
 function readMessages(value: unknown, context: ReadContext): readonly string[] {

@@ -17,8 +17,9 @@ export function formatStatistics(statistics: Statistics): string {
     ["up", formatDuration(s.uptimeSeconds)],
     [
       "connections",
-      `${s.connections} now, ${s.connectionsTotal} in all, ${s.connectionsRefused} refused`,
+      `${s.connections} now, ${s.connectionsTotal} in all, ${s.connectionsRefused} too many`,
     ],
+    ["not allowed", `${s.connectionsDenied} connections, ${s.attachesDenied} attaches`],
     ["requests", `${s.inflight} in flight, ${s.malformed} malformed`],
     ["held", `${s.fids} fids, ${s.nodes} nodes, ${s.files} open files, ${s.locks} locks`],
     ["messages", `${formatBytes(s.bytesIn)} in, ${formatBytes(s.bytesOut)} out`],

@@ -21,6 +21,21 @@ export type SecurityModel = "none" | "passthrough";
 /** What to do with a second device (mount) inside an export. */
 export type Multidevs = "remap" | "forbid" | "warn";
 
+/**
+ * Who is let in, by kind of socket. A list that is missing lets everybody in on its sockets; for unix
+ * sockets it is enough to be in one of the two.
+ */
+export interface AccessRules {
+  /** Networks of TCP clients, such as `192.0.2.0/24`; zones are numbers of interfaces. */
+  readonly networks?: readonly string[];
+  /** Users of processes at the other end of unix sockets. */
+  readonly uids?: readonly number[];
+  /** Groups of such processes, the further ones of their users included. */
+  readonly gids?: readonly number[];
+  /** CIDs of vsock clients. */
+  readonly cids?: readonly number[];
+}
+
 /** One folder to serve. */
 export interface ExportConfiguration {
   /** What a client says as `aname`. The first export also answers to the empty name. */
@@ -35,6 +50,8 @@ export interface ExportConfiguration {
   readonly squash?: Squash;
   /** Treatment of further devices below the folder. */
   readonly multidevs: Multidevs;
+  /** Who may attach it, of those who could connect. */
+  readonly access?: AccessRules;
 }
 
 /** A virtio device, offered to a virtual machine monitor. */
@@ -73,6 +90,8 @@ export interface ServeConfiguration {
   readonly devices: readonly DeviceConfiguration[];
   /** Folders to serve. There is at least one unless every device has another server. */
   readonly exports: readonly ExportConfiguration[];
+  /** Who may connect to the sockets. */
+  readonly access?: AccessRules;
   /** Largest message in bytes, 4096 to 16777216. */
   readonly msize: number;
   /** Threads that serve. */
@@ -107,6 +126,10 @@ export interface Statistics {
   readonly connectionsTotal: number;
   /** Connections refused: limit reached. */
   readonly connectionsRefused: number;
+  /** Connections refused: no list has their address or user. */
+  readonly connectionsDenied: number;
+  /** Attaches refused: no list of the export has the client's address or user. */
+  readonly attachesDenied: number;
   /** Fids now. */
   readonly fids: number;
   /** Requests being carried out now. */

@@ -28,6 +28,8 @@ export class Counters {
   bytesRead = 0;
   /** Bytes of files written. */
   bytesWritten = 0;
+  /** Attaches refused because the export does not admit the client. */
+  denied = 0;
   /** T-messages that could not be decoded. */
   malformed = 0;
 

@@ -1,4 +1,5 @@
 import type { Tree } from "../fs/mod.ts";
+import type { Peer } from "../transport/mod.ts";
 
 /** A tree under a name that clients ask for. */
 export interface Export {
@@ -8,6 +9,8 @@ export interface Export {
   readonly tree: Tree;
   /** Refuses every change with EROFS. */
   readonly readOnly: boolean;
+  /** Whether a client may attach it; without it everybody may. One who may not gets EACCES. */
+  readonly admits?: (peer: Peer) => boolean;
 }
 
 /** What bounds a session. */

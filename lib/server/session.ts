@@ -144,9 +144,13 @@ export class Session implements Receiver {
     if (tree.needsEventLoop) this.#needsLoop = true;
   }
 
-  /** Finds an export and remembers that this session uses it. */
+  /** Finds an export that admits the client, and remembers that this session uses it. */
   find(aname: string): Export {
     const found = this.#environment.find(aname);
+    if (found.admits?.(this.#connection.peer) === false) {
+      this.counters.denied++;
+      throw errno("EACCES");
+    }
     this.#exports.add(found);
     if (found.tree.inOrder) this.#isOrdered = true;
     if (found.tree.needsEventLoop) this.#needsLoop = true;
