@@ -274,6 +274,93 @@ for (const [what, said, host, squash, model, note] of exposure) {
   });
 }
 
+/** Listens on all that lists are about. */
+const EVERYWHERE: Settings = {
+  export: EXPORT,
+  listen: ["tcp://[::]", "unix:///run/a.sock", "vsock://any"].map(parseAddress),
+};
+
+Deno.test("planServe() turns names on lists into numbers", () => {
+  const said: Settings = {
+    ...EVERYWHERE,
+    export: [{ name: "a", path: "/a", allowUid: ["alice"] }, {
+      name: "b",
+      path: "/b",
+    }],
+    allow: ["192.0.2.0/24", "fe80::%eth0/64", "fe80::1%7"],
+    allowGid: ["kvm", 5],
+    allowCid: [3],
+    socketMode: 0o666,
+  };
+  const { configuration } = planServe(said, ALICE);
+  assert.deepEqual(configuration.access, {
+    networks: ["192.0.2.0/24", "fe80::%2/64", "fe80::1%7"],
+    gids: [104, 5],
+    cids: [3],
+  });
+  assert.deepEqual(configuration.exports.map(({ access }) => access), [
+    { uids: [1000] },
+    undefined,
+  ]);
+});
+
+Deno.test("planServe() lets in whom some export lets in, where every export has a list", () => {
+  const said: Settings = {
+    ...EVERYWHERE,
+    export: [
+      { name: "a", path: "/a", allow: ["192.0.2.0/24"], allowUid: [1], allowCid: [3] },
+      { name: "b", path: "/b", allow: ["::1", "192.0.2.0/24"], allowGid: [2] },
+    ],
+    socketMode: 0o666,
+  };
+  // CIDs are on one list only: to the other export everybody may come.
+  const access = { networks: ["192.0.2.0/24", "::1"], uids: [1], gids: [2] };
+  assert.deepEqual(planServe(said, ALICE).configuration.access, access);
+  const own = { ...said, allow: ["192.0.0.0/8", "::/0"] };
+  assert.deepEqual(planServe(own, ALICE).configuration.access, { ...access, networks: own.allow });
+});
+
+Deno.test("planServe() says from where root's clients come, and squashes them all the same", () => {
+  const said = { ...EVERYWHERE, allow: ["192.0.2.0/24"], allowUid: ["alice"], allowCid: [3] };
+  const { configuration, notes } = planServe({ ...said, socketMode: 0o666 }, ROOT);
+  assert.deepEqual(configuration.exports[0]?.squash, { uid: 1000, gid: 100 });
+  assert.equal(notes.length, 1);
+  assert.match(
+    notes[0] ?? "",
+    /^anyone who reaches tcp:\/\/\[::\]:5640 from 192\.0\.2\.0\/24 or unix:\/\/\/run\/a\.sock as user 1000 or vsock:\/\/any:5640 from CID 3 can read/,
+  );
+  const trusting = planServe({ ...TCP, allow: ["::1"], trustClients: true }, ROOT);
+  assert.match(trusting.notes[0] ?? "", /anyone who reaches tcp:\S+ from ::1 can act as root/);
+  const one: Settings = { export: [{ name: "a", path: "/a", allow: ["::1"] }], allow: ["::/0"] };
+  assert.match(planServe(one, ROOT).notes[0] ?? "", /reaches tcp:\S+ from ::1 can read/);
+  const many = { ...TCP, allow: ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "::1", "::2"] };
+  assert.match(
+    planServe(many, ROOT).notes[0] ?? "",
+    /from 10\.0\.0\.1, .*10\.0\.0\.4 and 2 more can/,
+  );
+});
+
+Deno.test("planServe() obeys clients on an open unix socket that lets in root alone", () => {
+  const open: Settings = { ...UNIX, socketMode: 0o666 };
+  const { configuration, notes } = planServe({ ...open, allowUid: [0] }, ROOT);
+  assert.equal(configuration.exports[0]?.securityModel, "passthrough");
+  assert.deepEqual(notes, []);
+  for (const list of [{ allowUid: [0, 1] }, { allowUid: [0], allowGid: [0] }, { allowGid: [0] }]) {
+    assert.equal(planServe({ ...open, ...list }, ROOT).configuration.exports[0]?.squash?.uid, 1000);
+  }
+  const one: Settings = { ...open, export: [{ name: "a", path: "/a", allowUid: [0] }] };
+  assert.equal(planServe(one, ROOT).configuration.exports[0]?.securityModel, "passthrough");
+});
+
+Deno.test("planServe() tells of a socket whose mode keeps out who is on the list", () => {
+  const { notes } = planServe({ ...UNIX, allowUid: [0, 1001] }, ALICE);
+  assert.deepEqual(notes.slice(1), [
+    "the mode of unix:///run/a.sock keeps out users that the lists let in: --socket-mode 0666 or " +
+    "--socket-group open it",
+  ]);
+  assert.equal(planServe({ ...UNIX, allowUid: [1000, 0] }, ALICE).notes.length, 1);
+});
+
 const wrong: [what: string, said: Settings, host: PlanHost, name: string, message: RegExp][] = [
   ["nothing to serve", {}, ROOT, "UsageError", /^Nothing to serve: give a PATH/],
   [
@@ -317,6 +404,51 @@ const wrong: [what: string, said: Settings, host: PlanHost, name: string, messag
     ROOT,
     "UsageError",
     /^--trust-clients contradicts --squash-uid/,
+  ],
+  [
+    "a list of networks without TCP",
+    { ...UNIX, allow: ["::1"] },
+    ROOT,
+    "UsageError",
+    /^--allow is for TCP: add --listen tcp:\/\/HOST:PORT$/,
+  ],
+  [
+    "a list of users without a unix socket, of one export",
+    { export: [{ name: "a", path: "/a", allowUid: [1] }] },
+    ROOT,
+    "UsageError",
+    /^--allow-uid is for unix sockets: add --listen unix:\/\/\/PATH$/,
+  ],
+  [
+    "a list of CIDs without vsock",
+    { ...TCP, allowCid: [3] },
+    ROOT,
+    "UsageError",
+    /^--allow-cid is for vsock: add --listen vsock:\/\/any:PORT$/,
+  ],
+  [
+    "lists that have nobody in common",
+    {
+      export: [{ name: "a", path: "/a", allow: ["192.0.2.0/24", "::1"] }],
+      allow: ["198.51.100.0/24"],
+    },
+    ROOT,
+    "UsageError",
+    /^Nobody could reach \/a over TCP: --allow lets in 198\.51\.100\.0\/24, the export 192\.0\.2\.0\/24, ::1$/,
+  ],
+  [
+    "a user that is none",
+    { ...UNIX, allowUid: ["nope"] },
+    ROOT,
+    "Error",
+    /^Cannot find user "nope": it is not in \/etc\/passwd; a number works too$/,
+  ],
+  [
+    "an interface that is none",
+    { ...TCP, allow: ["fe80::%wlan0/64"] },
+    ROOT,
+    "Error",
+    /^Cannot find the interface "wlan0" of fe80::%wlan0\/64: this machine has none of that name$/,
   ],
   [
     "a missing folder",

@@ -5,97 +5,10 @@ import { loadLibc } from "../lib/linux/mod.ts";
 import { LOCK_FLAGS, LOCK_TYPES, O_RDWR } from "../lib/p9/mod.ts";
 import { dial, dialDevice } from "../lib/transport/mod.ts";
 import { VERSION } from "../cli/version.ts";
+import { exists, Folder, readOver, Virtfs, virtfs } from "./virtfs.ts";
 
 // libc stays loaded: it is opened here so that no test is blamed for it.
 loadLibc();
-
-const MAIN = new URL("../cli/main.ts", import.meta.url).pathname;
-const PATIENCE_MS = 20_000;
-
-interface Ended {
-  readonly code: number;
-  readonly signal: Deno.Signal | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** A running `virtfs`. Disposing kills it. */
-class Virtfs implements AsyncDisposable {
-  stdout = "";
-  stderr = "";
-  readonly ended: Promise<Ended>;
-  readonly #child: Deno.ChildProcess;
-  #watchers: (() => void)[] = [];
-  #hasEnded = false;
-
-  constructor(args: readonly string[], command: readonly string[] = [Deno.execPath()]) {
-    const [program = "", ...before] = command;
-    this.#child = new Deno.Command(program, {
-      args: [...before, "run", "--no-check", "-A", MAIN, ...args],
-      // What the tests were started with must not decide what they find.
-      env: { NO_COLOR: "1", LISTEN_PID: "", LISTEN_FDS: "" },
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const child = this.#child;
-    const streams = Promise.all([
-      this.#collect(child.stdout, (text) => this.stdout += text),
-      this.#collect(child.stderr, (text) => this.stderr += text),
-    ]);
-    this.ended = (async () => {
-      const { code, signal } = await child.status;
-      await streams;
-      this.#hasEnded = true;
-      this.#tellWatchers();
-      return { code, signal, stdout: this.stdout, stderr: this.stderr };
-    })();
-  }
-
-  /** Sends a signal. */
-  kill(signal: Deno.Signal): void {
-    this.#child.kill(signal);
-  }
-
-  /** Waits until an output matches. */
-  async said(pattern: RegExp): Promise<RegExpExecArray> {
-    const timer = setTimeout(() => this.#end(), PATIENCE_MS);
-    try {
-      for (;;) {
-        const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
-        if (found !== null) return found;
-        assert(!this.#hasEnded, `ended without ${pattern}:\n${this.stdout}${this.stderr}`);
-        await new Promise<void>((resolve) => this.#watchers.push(resolve));
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #collect(stream: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-      take(text);
-      this.#tellWatchers();
-    }
-  }
-
-  #tellWatchers(): void {
-    for (const tell of this.#watchers.splice(0)) tell();
-  }
-
-  #end(): void {
-    if (!this.#hasEnded) this.kill("SIGKILL");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#end();
-    } catch {
-      // It has ended just now.
-    }
-    await this.ended;
-  }
-}
 
 /** A process that holds a lock on a file. Every Debian has perl-base. Disposing kills it. */
 class LockHolder implements AsyncDisposable {
@@ -127,42 +40,6 @@ class LockHolder implements AsyncDisposable {
   }
 }
 
-/** Runs a command that ends by itself. */
-async function virtfs(...args: string[]): Promise<Ended> {
-  await using process = new Virtfs(args);
-  const timer = setTimeout(() => process.kill("SIGKILL"), PATIENCE_MS);
-  try {
-    return await process.ended;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** A folder to serve, with a file in it. Disposing removes it. */
-class Folder implements Disposable {
-  readonly path = Deno.makeTempDirSync({ prefix: "virtfs-cli-" });
-  readonly export = `${this.path}/export`;
-  readonly socket = `${this.path}/virtfs.sock`;
-
-  constructor() {
-    Deno.mkdirSync(this.export);
-    Deno.writeTextFileSync(`${this.export}/hello`, "hello, world\n");
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
-}
-
-/** Reads a file through the server at an address. */
-async function readOver(address: string, path: string, aname = ""): Promise<string> {
-  await using client = await Client.connect(await dial(address));
-  await using root = await client.attach({ aname, n_uname: 0 });
-  await using file = await root.walk(path);
-  await file.open();
-  return new TextDecoder().decode(await file.readAll());
-}
-
 /** Reads a file as a guest would, through the device at a socket. */
 async function readFromDevice(path: string, file = "hello"): Promise<string> {
   const channel = await dialDevice(path);
@@ -182,15 +59,6 @@ async function readFromDevice(path: string, file = "hello"): Promise<string> {
 function childrenOf(pid: number): number[] {
   const text = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim();
   return text === "" ? [] : text.split(" ").map(Number);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 // To take new ones: deno run -A cli/main.ts serve --help >test/help/serve.txt
