@@ -51,6 +51,8 @@ export interface ServeHost extends PlanHost {
     configuration: ServeConfiguration,
     options: { log: (event: LogEvent) => void },
   ): Promise<RunningServer>;
+  /** Tells the service manager, if there is one; throws an error with one line if it cannot. */
+  notify(state: string): void;
   /** Calls back for every signal until the function it returns is called. */
   onSignal(signal: Deno.Signal, listener: () => void): () => void;
 }
@@ -156,6 +158,7 @@ class Served {
       const server = await this.#start();
       if (typeof server === "number") return server;
       hooks.tell(server.addresses, metrics?.url);
+      this.#notify(this.#readyState(server.addresses));
       return await this.#untilEnd(server);
     } finally {
       for (const remove of listeners) remove();
@@ -194,6 +197,7 @@ class Served {
       message: `stopping: requests in flight have ${GRACE_MS / 1000} s to end`,
       fields: { signal },
     });
+    this.#notify("STOPPING=1\nSTATUS=Stopping");
     const stopped = server.stop(GRACE_MS).then(() => "stopped" as const);
     const how = await within(GRACE_MS + CLOSE_MS, Promise.race([stopped, this.#second.promise]));
     if (how === "stopped") {
@@ -213,6 +217,20 @@ class Served {
   #interrupt(signal: "SIGINT" | "SIGTERM"): void {
     this.#signals++;
     (this.#signals === 1 ? this.#first : this.#second).resolve(signal);
+  }
+
+  #notify(state: string): void {
+    try {
+      this.#host.notify(state);
+    } catch (error) {
+      this.#log.write({ level: "warn", message: messageOf(error) });
+    }
+  }
+
+  #readyState(addresses: readonly string[]): string {
+    const count = this.#plan.configuration.exports.length;
+    const folders = count === 1 ? "1 folder" : `${count} folders`;
+    return `READY=1\nSTATUS=Serving ${folders} on ${addresses.join(", ")}`;
   }
 
   /** Removes what a server that could not end has left. */
@@ -251,6 +269,7 @@ class Served {
       this.#log.write({ level: "warn", message: `nothing to reload: ${why}` });
       return;
     }
+    this.#notify("RELOADING=1\nSTATUS=Reading the configuration again");
     try {
       const settings = await reread();
       const { workers } = this.#plan.configuration;
@@ -271,6 +290,7 @@ class Served {
       const message = `Cannot reload: ${messageOf(error)}; everything stays as it was`;
       this.#log.write({ level: "error", message });
     }
+    this.#notify(this.#readyState(this.#server.addresses));
   }
 }
 

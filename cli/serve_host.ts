@@ -4,12 +4,13 @@
  * @module
  */
 import { transactions } from "../lib/p9/mod.ts";
-import { startServer } from "../lib/serve/mod.ts";
+import { notifyManager, startServer } from "../lib/serve/mod.ts";
 import type { Output } from "./output.ts";
 import type { ServeHost } from "./serve.ts";
 
 /** The process that runs this. */
 export function processHost(output: Output): ServeHost {
+  const manager = takeManager();
   return {
     output,
     pid: Deno.pid,
@@ -29,6 +30,9 @@ export function processHost(output: Output): ServeHost {
     messages: () =>
       Promise.resolve(transactions().filter(({ t }) => t !== null).map(({ name }) => `T${name}`)),
     startServer,
+    notify(state) {
+      if (manager !== undefined) notifyManager(manager, state);
+    },
     onSignal(signal, listener) {
       Deno.addSignalListener(signal, listener);
       return () => Deno.removeSignalListener(signal, listener);
@@ -62,6 +66,18 @@ export function takeActivatedSockets(env: Deno.Env = Deno.env, pid: number = Den
   const count = Number(env.get("LISTEN_FDS") ?? "0");
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) env.delete(name);
   return isOurs && Number.isInteger(count) && count > 0 && count <= 1024 ? count : 0;
+}
+
+/**
+ * Finds out where the service manager wants to be told, and takes the word away so that no child
+ * speaks for us.
+ *
+ * @see sd_notify(3)
+ */
+export function takeManager(env: Deno.Env = Deno.env): string | undefined {
+  const where = env.get("NOTIFY_SOCKET") ?? "";
+  env.delete("NOTIFY_SOCKET");
+  return /^[/@]./s.test(where) ? where : undefined;
 }
 
 /** Addresses of this machine that others may dial: IPv4, as every kernel mounts over it. */

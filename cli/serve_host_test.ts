@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Output } from "./output.ts";
-import { processHost, takeActivatedSockets } from "./serve_host.ts";
+import { processHost, takeActivatedSockets, takeManager } from "./serve_host.ts";
 
 const OUTPUT: Output = { out() {}, err() {}, outHasColor: false, errIsTerminal: false };
 
@@ -32,6 +32,21 @@ for (const [what, values, count] of activations) {
   Deno.test(`takeActivatedSockets() of sockets ${what}`, () => {
     const env = environment({ ...values, PATH: "/bin" });
     assert.equal(takeActivatedSockets(env, 7), count);
+    assert.deepEqual(env.left, ["PATH"]);
+  });
+}
+
+const managers: [where: string, expected: string | undefined][] = [
+  ["/run/systemd/notify", "/run/systemd/notify"],
+  ["@/org/x", "@/org/x"],
+  ["vsock:2:1", undefined],
+  ["/", undefined],
+  ["", undefined],
+];
+for (const [where, expected] of managers) {
+  Deno.test(`takeManager() takes ${JSON.stringify(where)} for ${expected}`, () => {
+    const env = environment({ NOTIFY_SOCKET: where, PATH: "/bin" });
+    assert.equal(takeManager(env), expected);
     assert.deepEqual(env.left, ["PATH"]);
   });
 }

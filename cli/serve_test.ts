@@ -79,6 +79,8 @@ class FakeHost implements ServeHost {
   server: FakeServer | undefined;
   log: (event: LogEvent) => void = () => {};
   refusal: Error | undefined;
+  readonly states: string[] = [];
+  unheard: Error | undefined;
   readonly starting = Promise.withResolvers<void>();
   readonly #listeners = new Map<string, () => void>();
   #waiting: { text: string; found: () => void }[] = [];
@@ -124,6 +126,11 @@ class FakeHost implements ServeHost {
     await this.starting.promise;
     if (this.refusal !== undefined) throw this.refusal;
     return this.server = new FakeServer(configuration);
+  }
+
+  notify(state: string): void {
+    this.states.push(state);
+    if (this.unheard !== undefined) throw this.unheard;
   }
 
   onSignal(signal: Deno.Signal, listener: () => void): () => void {
@@ -385,6 +392,40 @@ Deno.test("serve is done when the connection it was started with has ended", asy
   assert.deepEqual(host.started[0]?.listen, [{ kind: "fd", fd: 3 }]);
   host.server?.ended.resolve();
   assert.equal(await running, EXIT.done);
+});
+
+Deno.test("serve tells the service manager what state it is in", async () => {
+  const file = configure(`listen = "unix://${SOCKET}"\n[[export]]\npath = "."\n`);
+  const host = new FakeHost();
+  const running = runServe(["--config", file], host);
+  await host.said("To mount:");
+  const ready = `READY=1\nSTATUS=Serving 1 folder on unix://${SOCKET}`;
+  const reloading = "RELOADING=1\nSTATUS=Reading the configuration again";
+  host.signal("SIGHUP");
+  await host.said("reloaded");
+  configure("x");
+  host.signal("SIGHUP");
+  await host.said("Cannot reload");
+  host.signal("SIGTERM");
+  assert.equal(await running, EXIT.done);
+  const stopping = "STOPPING=1\nSTATUS=Stopping";
+  assert.deepEqual(host.states, [ready, reloading, ready, reloading, ready, stopping]);
+});
+
+Deno.test("serve goes on without a service manager that does not listen", async () => {
+  const host = new FakeHost();
+  host.unheard = new Error("Cannot notify the service manager at /run/x: No such file");
+  const running = runServe([FOLDER], host);
+  await host.said("warn  Cannot notify the service manager at /run/x: No such file\n");
+  host.signal("SIGTERM");
+  assert.equal(await running, EXIT.done);
+});
+
+Deno.test("serve that does not start tells the service manager nothing", async () => {
+  const host = new FakeHost();
+  host.refusal = new Error("Cannot listen");
+  assert.equal((await ends([FOLDER], host))[0], EXIT.failed);
+  assert.deepEqual(host.states, []);
 });
 
 Deno.test("serve logs what the server tells, as wanted", async () => {

@@ -305,6 +305,79 @@ Deno.test("virtfs serve takes the socket that systemd passes", async () => {
   assert.equal(exists(folder.socket), true);
 });
 
+/** A service manager that hears what it is told. Every Debian has perl-base. */
+class FakeManager implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: ReadableStreamDefaultReader<string>;
+  #heard = "";
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Binds the socket and waits until it is there. */
+  static async start(where: string): Promise<FakeManager> {
+    const script = `use Socket; $| = 1; my $name = $ARGV[0]; $name =~ s/^@/\\0/; alarm 60;
+      my $s; socket($s, AF_UNIX, SOCK_DGRAM, 0) && bind($s, sockaddr_un($name)) or die $!;
+      print "bound\\n"; while (defined recv($s, my $state, 8192, 0)) { print "$state\\n--\\n" }`;
+    const child = new Deno.Command("perl", {
+      args: ["-e", script, where],
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    const manager = new FakeManager(child);
+    await manager.heard("bound\n");
+    return manager;
+  }
+
+  /** Waits until it has heard something. */
+  async heard(text: string): Promise<void> {
+    while (!this.#heard.includes(text)) {
+      const { value, done } = await this.#lines.read();
+      assert(!done, `it heard only ${this.#heard}`);
+      this.#heard += value;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#lines.cancel();
+  }
+}
+
+for (const kind of ["path", "abstract"]) {
+  Deno.test(`virtfs serve tells the service manager at a socket with a${kind === "path" ? "" : "n"} ${kind} name when it is ready`, async () => {
+    using folder = new Folder();
+    const where = kind === "path" ? `${folder.path}/notify` : `@virtfs-${crypto.randomUUID()}`;
+    await using manager = await FakeManager.start(where);
+    await using server = new Virtfs(
+      ["serve", folder.export, `--listen=unix://${folder.socket}`],
+      undefined,
+      { NOTIFY_SOCKET: where },
+    );
+    await manager.heard(`READY=1\nSTATUS=Serving 1 folder on unix://${folder.socket}\n--\n`);
+    assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+    server.kill("SIGTERM");
+    await manager.heard("STOPPING=1\n");
+    assert.equal((await server.ended).code, 0);
+  });
+}
+
+Deno.test("virtfs serve serves though its service manager is gone", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs(
+    ["serve", folder.export, `--listen=unix://${folder.socket}`],
+    undefined,
+    { NOTIFY_SOCKET: `${folder.path}/gone` },
+  );
+  await server.said(
+    /warn {2}Cannot notify the service manager at [^\n]*\/gone: [^\n]*ENOENT[^\n]*\n/,
+  );
+  assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+});
+
 Deno.test("virtfs serve as root does not obey clients on sockets that others reach", async () => {
   using folder = new Folder();
   const isRoot = Deno.uid() === 0;

@@ -6,6 +6,7 @@
 export { Access } from "./access.ts";
 export { parseConfiguration } from "./config.ts";
 export { formatMetrics, METRICS_TYPE } from "./metrics.ts";
+export { notifyManager } from "./notify.ts";
 export {
   type AllowSettings,
   DEFAULT_MSIZE,
