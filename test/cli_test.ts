@@ -5,6 +5,7 @@ import { loadLibc } from "../lib/linux/mod.ts";
 import { LOCK_FLAGS, LOCK_TYPES, O_RDWR } from "../lib/p9/mod.ts";
 import { dial, dialDevice } from "../lib/transport/mod.ts";
 import { VERSION } from "../cli/version.ts";
+import { FakeManager } from "./fake_manager.ts";
 import { exists, Folder, readOver, Virtfs, virtfs } from "./virtfs.ts";
 
 // libc stays loaded: it is opened here so that no test is blamed for it.
@@ -304,48 +305,6 @@ Deno.test("virtfs serve takes the socket that systemd passes", async () => {
   // It is systemd's.
   assert.equal(exists(folder.socket), true);
 });
-
-/** A service manager that hears what it is told. Every Debian has perl-base. */
-class FakeManager implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #lines: ReadableStreamDefaultReader<string>;
-  #heard = "";
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-    this.#lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  /** Binds the socket and waits until it is there. */
-  static async start(where: string): Promise<FakeManager> {
-    const script = `use Socket; $| = 1; my $name = $ARGV[0]; $name =~ s/^@/\\0/; alarm 60;
-      my $s; socket($s, AF_UNIX, SOCK_DGRAM, 0) && bind($s, sockaddr_un($name)) or die $!;
-      print "bound\\n"; while (defined recv($s, my $state, 8192, 0)) { print "$state\\n--\\n" }`;
-    const child = new Deno.Command("perl", {
-      args: ["-e", script, where],
-      stdin: "null",
-      stdout: "piped",
-    }).spawn();
-    const manager = new FakeManager(child);
-    await manager.heard("bound\n");
-    return manager;
-  }
-
-  /** Waits until it has heard something. */
-  async heard(text: string): Promise<void> {
-    while (!this.#heard.includes(text)) {
-      const { value, done } = await this.#lines.read();
-      assert(!done, `it heard only ${this.#heard}`);
-      this.#heard += value;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.status;
-    await this.#lines.cancel();
-  }
-}
 
 for (const kind of ["path", "abstract"]) {
   Deno.test(`virtfs serve tells the service manager at a socket with a${kind === "path" ? "" : "n"} ${kind} name when it is ready`, async () => {

@@ -17,6 +17,9 @@ export type Tool =
   | "mount"
   | "qemu"
   | "setpriv"
+  | "sshd"
+  | "stunnel"
+  | "systemd"
   | "xz";
 
 interface Provision {
@@ -39,6 +42,9 @@ const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   mount: { commands: ["mount", "unshare"], packages: ["mount", "util-linux"] },
   qemu: { commands: ["qemu-system-x86_64"], packages: ["qemu-system-x86"] },
   setpriv: { commands: ["setpriv"], packages: ["util-linux"] },
+  sshd: { commands: ["sshd", "ssh"], packages: ["openssh-client", "openssh-server"] },
+  stunnel: { commands: ["stunnel4", "openssl"], packages: ["openssl", "stunnel4"] },
+  systemd: { commands: ["systemd-analyze", "systemd-socket-activate"], packages: ["systemd"] },
   xz: { commands: ["xz"], packages: ["xz-utils"] },
 };
 
