@@ -134,6 +134,13 @@ function listens(port: number): boolean {
   );
 }
 
+/** Whether a socket file takes connections: it is there a moment before. */
+function takesConnections(path: string): boolean {
+  // num refcount protocol flags type state inode path; the flag is __SO_ACCEPTCON.
+  return Deno.readTextFileSync("/proc/net/unix").split("\n")
+    .some((line) => line.endsWith(` ${path}`) && / 00010000 /.test(line));
+}
+
 /** A port that nobody uses just now. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -213,7 +220,7 @@ Deno.test({
     const socket = `${path}/virtfs-nas.sock`;
     {
       await using tunnel = new Running(open, `${path}/ssh.log`);
-      await tunnel.until("the tunnel is open", () => exists(socket));
+      await tunnel.until("the tunnel is open", () => takesConnections(socket));
       assert.equal((Deno.statSync(socket).mode ?? 0) & 0o777, 0o600);
       await useTunnel(folder, socket);
       // It is the tunnel's user who connects, not root.
@@ -240,7 +247,7 @@ Deno.test({
       // ssh leaves it behind, and it would be taken for the new one.
       Deno.removeSync(socket);
       await using tunnel = new Running(elsewhere, `${path}/ssh.log`);
-      await tunnel.until("the tunnel is open", () => exists(socket));
+      await tunnel.until("the tunnel is open", () => takesConnections(socket));
       await refuses(socket);
       await sshd.until("it says so", () => sshd.said.includes(`connect to path ${other}, but`));
     }
@@ -302,7 +309,7 @@ Deno.test({
       Deno.writeTextFileSync(`${path}/virtfs-nas.conf`, text);
       if (exists(socket)) Deno.removeSync(socket);
       await using tunnel = new Running(open, `${path}/tunnel.log`);
-      await tunnel.until("the tunnel is there", () => exists(socket));
+      await tunnel.until("the tunnel is there", () => takesConnections(socket));
       await use();
       if (told === undefined) return;
       const isTold = () => told.test(front.said.slice(seen) + tunnel.said);
@@ -387,7 +394,7 @@ Deno.test({
     const activate = `systemd-socket-activate --setenv=NOTIFY_SOCKET=${path}/notify ` +
       `--setenv=PATH --setenv=HOME --setenv=DENO_DIR --listen=${address} ${command}`;
     await using service = new Running(activate, `${path}/service.log`);
-    await service.until("the socket is there", () => exists(address));
+    await service.until("the socket is there", () => takesConnections(address));
     // The first client starts it.
     await useTunnel(folder, address);
     await manager.heard(`READY=1\nSTATUS=Serving 1 folder on unix://${address}\n`);

@@ -220,6 +220,22 @@ const IPV6: [text: string, canonical: string | null][] = [
   ["::1%lo", null],
 ];
 
+Deno.test("isMappedIpv4() knows IPv4 in the form of IPv6", () => {
+  const table: [text: string, expected: boolean][] = [
+    ["::ffff:192.0.2.1", true],
+    ["::ffff:0:0", true],
+    ["::192.0.2.1", false],
+    ["::fffe:192.0.2.1", false],
+    ["1::ffff:192.0.2.1", false],
+    ["::1:ffff:192.0.2.1", false],
+  ];
+  for (const [text, expected] of table) {
+    const bytes = linux.parseIpv6(text);
+    assert(bytes !== null);
+    assert.equal(linux.isMappedIpv4(bytes), expected, text);
+  }
+});
+
 for (const [text, canonical] of IPV6) {
   Deno.test(`parseIpv6() ${canonical === null ? "refuses" : "reads"} "${text}"`, () => {
     const bytes = linux.parseIpv6(text);
