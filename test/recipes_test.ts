@@ -383,6 +383,11 @@ Deno.test({
       path,
     );
     assert.equal(said, "");
+    // The engine cannot run with the first, nor the server with the second.
+    assert.doesNotMatch(
+      recipe.file(`${path}/virtfs.service`),
+      /^(MemoryDenyWriteExecute|RestrictSUIDSGID)=/m,
+    );
     // 10 is a service without any line of this kind; below 3 systemd calls it OK.
     await sh(`systemd-analyze security --offline=true --threshold=25 ${units[1]}`, path);
 
