@@ -345,7 +345,7 @@ function family(pid: number): number[] {
 async function startOurs(folder: string, at: string, flags: readonly string[]): Promise<Candidate> {
   const unix = `${at}/ours.sock`;
   const port = freePort();
-  const main = new URL("../cli/main.ts", import.meta.url).pathname;
+  const main = `${new URL("..", import.meta.url).pathname}cli/main.ts`;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", main, "serve", folder, "--listen", `unix://${unix}`],
