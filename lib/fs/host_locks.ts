@@ -10,6 +10,8 @@ import {
   EAGAIN,
   EINTR,
   EISDIR,
+  EMFILE,
+  ENFILE,
   EPERM,
   EROFS,
   ETXTBSY,
@@ -54,8 +56,8 @@ export const EVENT_LOOP_TIMERS: Timers = {
 const FIRST_WAIT_MS = 1;
 /** then after twice as many each time, up to this many. */
 const LAST_WAIT_MS = 64;
-/** Most owners with locks in a tree; each takes a descriptor. */
-const MAX_OWNERS = 4096;
+/** Most ranges that a tree keeps; more is ENOLCK. */
+const MAX_TREE_LOCKS = 262_144;
 
 interface Holder {
   readonly owner: LockOwner;
@@ -109,7 +111,17 @@ export class HostLocks {
     signal: AbortSignal | undefined,
   ): boolean | Promise<boolean> {
     const last = lastOf(range);
-    const attempt = () => this.#attempt(range, last, owner);
+    // What one of ours keeps from it need not be tried again before one of ours changes.
+    let refusedAt = -1;
+    const attempt = () => {
+      if (refusedAt === this.#table.version) return false;
+      const { type, start } = range;
+      if (type === "unlock" || this.#table.conflict(type, start, last, owner) === null) {
+        return this.#attempt(range, last, owner);
+      }
+      refusedAt = this.#table.version;
+      return false;
+    };
     if (attempt()) {
       this.#retry();
       return true;
@@ -158,7 +170,7 @@ export class HostLocks {
   /** Ends all locks of a session, held and waited for. */
   endSession(session: object): void {
     this.#waiters.endSession(session);
-    if (this.#table.dropSession(session)) {
+    if (this.#drop(session)) {
       // Closing the description is what unlocks.
       this.#keep((holder) => holder.owner.session !== session);
       this.#waiters.retry();
@@ -170,25 +182,28 @@ export class HostLocks {
   endAll(): void {
     this.#waiters.endAll();
     this.#stopIfIdle();
-    for (const { owner } of this.#holders) this.#table.dropSession(owner.session);
+    for (const { owner } of this.#holders) this.#drop(owner.session);
     this.#keep(() => false);
   }
 
-  /** Locks or unlocks now; false if somebody is in the way. */
+  /** Locks or unlocks now; false if somebody is in the way, who is none of ours. */
   #attempt(range: LockRange, last: bigint, owner: LockOwner): boolean {
     const { type, start, length } = range;
     const held = this.#holder(owner);
     if (type === "unlock") {
       if (held === undefined) return true;
       ok(ofdSetLock(held.fd, F_UNLCK, start, length));
-      this.#table.set(type, start, last, owner);
+      this.#note(range, last, owner);
       if (!this.#table.holds(owner)) this.#keep((holder) => holder !== held);
       return true;
     }
-    if (this.#table.conflict(type, start, last, owner) !== null) return false;
+    const shared = this.#shared;
     // A new range can split one in three.
     if (this.#table.size > MAX_LOCKS - 2) throw errno("ENOLCK");
-    if (held === undefined && this.#shared.lockDescriptors >= MAX_OWNERS) throw errno("ENOLCK");
+    if (shared.lockRanges > MAX_TREE_LOCKS - 2) throw errno("ENOLCK");
+    if (held === undefined && shared.lockDescriptors >= shared.maxLockDescriptors) {
+      throw errno("ENOLCK");
+    }
     const fd = held?.fd ?? this.#open();
     const result = ofdSetLock(fd, type === "read" ? F_RDLCK : F_WRLCK, start, length);
     if (result < 0) {
@@ -198,10 +213,25 @@ export class HostLocks {
     }
     if (held === undefined) {
       this.#holders.push({ owner, fd });
-      this.#shared.lockDescriptors++;
+      shared.lockDescriptors++;
     }
-    this.#table.set(type, start, last, owner);
+    this.#note(range, last, owner);
     return true;
+  }
+
+  /** Enters in the table what the kernel has granted. */
+  #note({ type, start }: LockRange, last: bigint, owner: LockOwner): void {
+    const before = this.#table.size;
+    this.#table.set(type, start, last, owner);
+    this.#shared.lockRanges += this.#table.size - before;
+  }
+
+  /** Takes out of the table what a session holds. Returns whether it held anything. */
+  #drop(session: object): boolean {
+    const before = this.#table.size;
+    const hasHeld = this.#table.dropSession(session);
+    this.#shared.lockRanges += this.#table.size - before;
+    return hasHeld;
   }
 
   #holder(owner: LockOwner): Holder | undefined {
@@ -222,18 +252,27 @@ export class HostLocks {
     this.#holders = kept;
   }
 
-  /** A new open file description that takes locks of both kinds. */
+  /** A new open file description that takes locks of both kinds. ENOLCK where no descriptor is left. */
   #open(): number {
+    let fd = this.#tryOpen();
+    if (fd === -EMFILE || fd === -ENFILE) {
+      this.#shared.reclaim();
+      fd = this.#tryOpen();
+    }
+    if (fd === -EMFILE || fd === -ENFILE) throw errno("ENOLCK");
+    return ok(fd);
+  }
+
+  #tryOpen(): number {
     const flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     if (!this.#shared.readOnly) {
       const fd = this.#shared.openAgain(this.#file.handle(), flags);
-      if (fd >= 0) return fd;
       const isRefused = fd === -EACCES || fd === -EPERM || fd === -EROFS || fd === -EISDIR ||
         fd === -ETXTBSY;
-      if (!isRefused) failed(fd);
+      if (!isRefused) return fd;
     }
     const path = `${this.#shared.lockDirectory()}/${this.#file.identity()}`;
-    return ok(openat(AT_FDCWD, path, flags | O_CREAT | O_NOFOLLOW, 0o600));
+    return openat(AT_FDCWD, path, flags | O_CREAT | O_NOFOLLOW, 0o600);
   }
 
   /** Locks of others end without a word to us: try again after a while. */

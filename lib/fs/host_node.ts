@@ -20,6 +20,7 @@ import {
   ENOTDIR,
   EPERM,
   fstatfs,
+  ftruncate,
   getxattrat,
   linkFd,
   listxattrat,
@@ -38,7 +39,6 @@ import {
   setxattrat,
   statx,
   STATX_BTIME,
-  truncateFd,
   unlinkat,
   UTIME_NOW,
   UTIME_OMIT,
@@ -56,6 +56,7 @@ import {
   O_NOATIME,
   O_SYNC,
   O_TRUNC,
+  O_WRONLY,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -836,8 +837,17 @@ export class HostNode implements Node, Place {
   #resize(size: bigint, file: OpenFile | undefined): void {
     if (this.#type === S_IFDIR) throw errno("EISDIR");
     if (this.#type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("EINVAL");
-    if (file instanceof HostFile && file.isWritable && file.node === this) file.truncate(size);
-    else ok(truncateFd(this.handle(), size));
+    if (file instanceof HostFile && file.isWritable && file.node === this) {
+      file.truncate(size);
+      return;
+    }
+    // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
+    const fd = this.#reopen(O_WRONLY | SAFE_FLAGS);
+    try {
+      ok(ftruncate(fd, size));
+    } finally {
+      close(fd);
+    }
   }
 
   /** Makes node and open file of a descriptor that created a file. */

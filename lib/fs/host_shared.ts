@@ -43,6 +43,10 @@ const ENTRY_BYTES = 32_768;
 const KEPT_BUFFERS = 8;
 /** Bytes for reads and writes of memory whose address is not known. */
 const BOUNCE_BYTES = 262_144;
+/** Descriptors for locks, however few there are, */
+const MIN_LOCK_DESCRIPTORS = 16;
+/** and however many. */
+const MAX_LOCK_DESCRIPTORS = 4096;
 /** Handles closed at once when there are too many. */
 const RECLAIM_BATCH = 64;
 /** Nodes looked at for one handle that can be closed. */
@@ -118,6 +122,10 @@ export class HostShared {
   readonly entryTypes: EntryTypes;
   /** Descriptors of locks, counted together. */
   lockDescriptors = 0;
+  /** Most of them: every owner of locks on a file takes one. */
+  readonly maxLockDescriptors: number;
+  /** Ranges locked, counted together. */
+  lockRanges = 0;
   /** Handles that nodes have open. */
   handles = 0;
   /** Nodes whose handle was closed to save descriptors. */
@@ -169,6 +177,11 @@ export class HostShared {
       'open "/proc/self/fd"',
     );
     this.#maxHandles = options.maxHandles;
+    // Half as many again as the nodes take: the rest is for open files and connections.
+    this.maxLockDescriptors = Math.max(
+      MIN_LOCK_DESCRIPTORS,
+      Math.min(MAX_LOCK_DESCRIPTORS, options.maxHandles >>> 1),
+    );
     this.#lockDirectory = options.lockDirectory;
   }
 

@@ -10,7 +10,7 @@ import type { LockOwner, LockRange } from "./tree.ts";
 export const LOCK_LAST = 0x7fff_ffff_ffff_ffffn;
 
 /** Most ranges that one file keeps; more is ENOLCK. A client could otherwise fill our memory byte by byte. */
-export const MAX_LOCKS = 4_096;
+export const MAX_LOCKS = 16_384;
 
 /** Most locks that wait on one file; more is ENOLCK. */
 export const MAX_WAITERS = 1_024;
@@ -50,18 +50,57 @@ export function lengthOf(start: bigint, last: bigint): bigint {
   return last >= LOCK_LAST ? 0n : last - start + 1n;
 }
 
-/** The ranges held on one file. Of one owner no two overlap, and neighbours of one type are merged. */
+/** What one owner holds: ranges in order, of which no two overlap, and neighbors differ in type. */
+interface Holding {
+  readonly owner: LockOwner;
+  readonly ranges: HeldLock[];
+  /** How many of them are exclusive. */
+  writes: number;
+}
+
+/** Index of the first range that ends at `from` or behind. */
+function firstEndingAt(ranges: readonly HeldLock[], from: bigint): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle] as HeldLock).last < from) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Counts exclusive ranges. */
+function writesAmong(ranges: readonly HeldLock[]): number {
+  let count = 0;
+  for (const { type } of ranges) if (type === "write") count++;
+  return count;
+}
+
+/**
+ * The ranges held on one file. Of one owner no two overlap, and neighbors of one type are merged.
+ *
+ * A step costs the number of owners and the logarithm of what each holds, so that a client with
+ * many locks does not slow others down.
+ */
 export class LockTable {
-  #held: HeldLock[] = [];
+  #size = 0;
+  #version = 0;
+  #holdings: Holding[] = [];
 
   /** Number of ranges held. */
   get size(): number {
-    return this.#held.length;
+    return this.#size;
   }
 
-  /** The ranges held, in no particular order. Borrowed until the next change. */
+  /** Grows with every change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The ranges held, by owner. */
   get held(): readonly HeldLock[] {
-    return this.#held;
+    return this.#holdings.flatMap(({ ranges }) => ranges);
   }
 
   /** A range of somebody else that keeps `owner` from locking, or null: the first one in the file. */
@@ -72,11 +111,15 @@ export class LockTable {
     owner: LockOwner,
   ): HeldLock | null {
     let first: HeldLock | null = null;
-    for (const held of this.#held) {
-      if (held.start > last || held.last < start) continue;
-      if (type === "read" && held.type === "read") continue;
-      if (sameOwner(held.owner, owner)) continue;
-      if (first === null || held.start < first.start) first = held;
+    for (const { owner: other, ranges, writes } of this.#holdings) {
+      if (type === "read" && writes === 0 || sameOwner(other, owner)) continue;
+      for (let i = firstEndingAt(ranges, start); i < ranges.length; i++) {
+        const held = ranges[i] as HeldLock;
+        if (held.start > last || first !== null && held.start >= first.start) break;
+        if (type === "read" && held.type === "read") continue;
+        first = held;
+        break;
+      }
     }
     return first;
   }
@@ -89,47 +132,57 @@ export class LockTable {
    * @throws {Errno} ENOLCK if the file has {@linkcode MAX_LOCKS} ranges; nothing is changed then.
    */
   set(type: "read" | "write" | "unlock", start: bigint, last: bigint, owner: LockOwner): void {
-    const kept: HeldLock[] = [];
-    let from = start;
-    let to = last;
-    for (const held of this.#held) {
-      if (!sameOwner(held.owner, owner)) {
-        kept.push(held);
-        continue;
-      }
-      // A range of the same type is swallowed when it touches; any other only where it overlaps.
-      if (held.type === type) {
-        if (held.start > last + 1n || held.last < start - 1n) {
-          kept.push(held);
-        } else {
-          if (held.start < from) from = held.start;
-          if (held.last > to) to = held.last;
-        }
-        continue;
-      }
-      if (held.start > last || held.last < start) {
-        kept.push(held);
-        continue;
-      }
-      if (held.start < start) kept.push({ ...held, last: start - 1n });
-      if (held.last > last) kept.push({ ...held, start: last + 1n });
+    let holding = this.#holdings.find((one) => sameOwner(one.owner, owner));
+    if (holding === undefined) {
+      if (type === "unlock") return;
+      holding = { owner, ranges: [], writes: 0 };
     }
-    if (type !== "unlock") kept.push({ owner, type, start: from, last: to });
-    if (kept.length > MAX_LOCKS && kept.length > this.#held.length) throw errno("ENOLCK");
-    this.#held = kept;
+    const { ranges } = holding;
+    // Those that overlap, and those that only touch.
+    const from = firstEndingAt(ranges, start - 1n);
+    let to = from;
+    const before: HeldLock[] = [];
+    const after: HeldLock[] = [];
+    let first = start;
+    let end = last;
+    for (; to < ranges.length; to++) {
+      const held = ranges[to] as HeldLock;
+      if (held.start > last + 1n) break;
+      if (held.type === type) {
+        if (held.start < first) first = held.start;
+        if (held.last > end) end = held.last;
+        continue;
+      }
+      if (held.start < start) before.push(held.last < start ? held : { ...held, last: start - 1n });
+      if (held.last > last) after.push(held.start > last ? held : { ...held, start: last + 1n });
+    }
+    if (type !== "unlock") before.push({ owner, type, start: first, last: end });
+    before.push(...after);
+    const size = this.#size + before.length - (to - from);
+    if (size > MAX_LOCKS && size > this.#size) throw errno("ENOLCK");
+    const replaced = ranges.splice(from, to - from, ...before);
+    holding.writes += writesAmong(before) - writesAmong(replaced);
+    if (ranges.length === 0) this.#holdings = this.#holdings.filter((one) => one !== holding);
+    else if (ranges.length === before.length && replaced.length === 0) this.#holdings.push(holding);
+    this.#size = size;
+    this.#version++;
   }
 
   /** True if `owner` holds any range. */
   holds(owner: LockOwner): boolean {
-    return this.#held.some((held) => sameOwner(held.owner, owner));
+    return this.#holdings.some((holding) => sameOwner(holding.owner, owner));
   }
 
   /** Takes away all that a session holds. Returns whether it held anything. */
   dropSession(session: object): boolean {
-    const before = this.#held.length;
-    if (before === 0) return false;
-    this.#held = this.#held.filter((held) => held.owner.session !== session);
-    return this.#held.length !== before;
+    const before = this.#size;
+    this.#holdings = this.#holdings.filter(({ owner, ranges }) => {
+      if (owner.session === session) this.#size -= ranges.length;
+      return owner.session !== session;
+    });
+    if (this.#size === before) return false;
+    this.#version++;
+    return true;
   }
 }
 

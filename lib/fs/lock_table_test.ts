@@ -88,6 +88,25 @@ Deno.test("lastOf() and lengthOf() agree about the end of the file", () => {
   }
 });
 
+Deno.test("LockTable.version grows with every change, and only then", () => {
+  const table = new LockTable();
+  const [a, b] = OWNERS as [LockOwner, LockOwner];
+  const seen = [table.version];
+  const note = () => seen.push(table.version);
+  table.set("write", 0n, 9n, a);
+  note();
+  table.conflict("read", 5n, 5n, b);
+  table.set("unlock", 0n, 9n, b);
+  note();
+  table.set("read", 5n, 9n, a);
+  note();
+  table.dropSession({});
+  note();
+  table.dropSession(session);
+  note();
+  assert.deepEqual(seen, [0, 1, 1, 2, 2, 3]);
+});
+
 Deno.test("LockWaiters grants in order, and passes errors on", async () => {
   const waiters = new LockWaiters();
   const [one, two] = OWNERS as [LockOwner, LockOwner];

@@ -55,10 +55,7 @@ export function lock(session: Session, message: Tlock): Answer<RMessage> {
   const file = fid.opened;
   const { tag } = message;
   if ((message.flags & ~(LOCK_FLAGS_BLOCK | LOCK_FLAGS_RECLAIM)) !== 0) throw errno("EINVAL");
-  // Half of the requests that may be under way are kept for others than waiting locks: a Tflush
-  // or an unlock must always get through.
-  const mayWait = (message.flags & LOCK_FLAGS_BLOCK) !== 0 &&
-    session.pending * 2 < session.limits.maxInflight;
+  const mayWait = (message.flags & LOCK_FLAGS_BLOCK) !== 0 && session.mayWait;
   const status = (isHeld: boolean): RMessage => ({
     kind: "Rlock",
     tag,

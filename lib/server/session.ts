@@ -129,6 +129,17 @@ export class Session implements Receiver {
     return this.#inflight.size + this.#waiting.length;
   }
 
+  /**
+   * Whether one more lock may wait. What waits takes room that a Tflush, an unlock or anything else
+   * needs to get through: at most half of the requests that we take, and less than a quarter of those
+   * that fit in a guest's ring, where a request may take several places.
+   */
+  get mayWait(): boolean {
+    const { capacity } = this.#connection;
+    return this.pending * 2 < this.limits.maxInflight &&
+      (capacity === undefined || (this.pending + 1) * 4 < capacity);
+  }
+
   /** Looks up a fid for the request being carried out, which holds it if it has to wait. */
   fid(number: number): Fid {
     const fid = this.fids.get(number);

@@ -211,6 +211,8 @@ export function clunk(session: Session, message: Tclunk): Answer<RMessage> {
 /** Removes the file of a fid and forgets the fid, also if the removal fails. */
 function removeTarget(session: Session, fid: Fid): Answer<void> {
   const node = fid.node?.hold();
+  // A lock that waits would hold on to the fid, and who holds it to what the client has locked.
+  if (fid.isHeld) session.interrupt(fid);
   try {
     if (fid.export.readOnly) throw errno("EROFS");
     if (node === undefined || fid.xattr !== null) throw errno("EBADF");

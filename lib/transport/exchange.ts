@@ -105,6 +105,8 @@ export interface Receiver {
 export interface Connection {
   /** Who is at the other end. */
   readonly peer: Peer;
+  /** Most requests that the other end can have under way, where that is bounded. */
+  readonly capacity?: number;
   /** Requests may flow again after {@linkcode Receiver.isFull} was true. */
   resume(): void;
   /** Ends the connection now. */

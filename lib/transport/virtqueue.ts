@@ -89,6 +89,11 @@ export class VirtqueueTransport implements LoopUser, Connection {
     this.#receiver = options.accept(this);
   }
 
+  /** Each request takes one descriptor at least. */
+  get capacity(): number {
+    return this.#queue.size;
+  }
+
   /** True while the session needs Deno's event loop. */
   get needsEventLoop(): boolean {
     return this.#receiver.needsEventLoop;

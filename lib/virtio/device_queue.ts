@@ -122,6 +122,11 @@ export class DeviceQueue<P extends PieceList> implements Virtqueue<P> {
     this.#onFault = options.onFault;
   }
 
+  /** Descriptors of the queue; 0 before it is set up. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Whether the queue is set up. */
   get isReady(): boolean {
     return this.#isReady;
