@@ -7,10 +7,14 @@ import { Command, CommanderError, Option } from "commander";
 import { resolve } from "node:path";
 import {
   formatStatistics,
+  givenUp,
+  type LaunchOptions,
   type LogEvent,
+  outOfReach,
   parseConfiguration,
   type ReadContext,
   type RunningServer,
+  type SandboxState,
   type ServeConfiguration,
   type Setting,
   SETTINGS,
@@ -46,6 +50,8 @@ export interface ServeHost extends PlanHost {
   readonly addresses: readonly string[];
   /** Names of all T-messages. */
   messages(): Promise<readonly string[]>;
+  /** Has the process restrained; it starts anew for that. Says what holds. */
+  launch(options: LaunchOptions): SandboxState;
   /** Starts a server. */
   startServer(
     configuration: ServeConfiguration,
@@ -108,13 +114,24 @@ async function serve(args: readonly string[], host: ServeHost): Promise<number> 
   const settings = await readSettings(said, file, context);
   const plan = planServe(settings, host);
   if (words.options.dryRun === true) {
-    tell(host, words, plan, plannedAddresses(plan), undefined);
+    tell(host, words, plan, plannedAddresses(plan));
     return EXIT.done;
   }
-  const served = new Served(host, plan, settings);
+  const sandbox = host.launch({
+    mode: plan.sandbox,
+    configuration: plan.configuration,
+    ...(plan.metrics === undefined ? {} : { metricsPort: plan.metrics.port }),
+    ...(file === undefined ? {} : { configurationFile: file }),
+  });
+  const served = new Served(host, plan, settings, sandbox);
   return await served.run({
     reread: file === undefined ? undefined : () => readSettings(said, file, context),
-    tell: (addresses, metrics) => tell(host, words, plan, addresses, metrics),
+    tell: (addresses, metrics) => {
+      tell(host, words, plan, addresses, {
+        sandbox,
+        ...(metrics === undefined ? {} : { metrics }),
+      });
+    },
   });
 }
 
@@ -125,15 +142,17 @@ class Served {
   readonly #first = Promise.withResolvers<"SIGINT" | "SIGTERM">();
   readonly #second = Promise.withResolvers<"SIGINT" | "SIGTERM">();
   #signals = 0;
+  readonly #sandbox: SandboxState;
   #plan: Plan;
   #settings: Settings;
   #server: RunningServer | undefined;
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(host: ServeHost, plan: Plan, settings: Settings) {
+  constructor(host: ServeHost, plan: Plan, settings: Settings, sandbox: SandboxState) {
     this.#host = host;
     this.#plan = plan;
     this.#settings = settings;
+    this.#sandbox = sandbox;
     this.#log = new Log(host.output, plan.logLevel, plan.logFormat);
   }
 
@@ -263,6 +282,16 @@ class Served {
     }
   }
 
+  /** A folder that the sandbox hides is not missing, and is better not called so. */
+  #checkReach(settings: Settings): void {
+    const wanted = (settings.export ?? []).map(({ path, readOnly = false }) => ({
+      path: resolve(path),
+      readOnly: readOnly || settings.readOnly === true,
+    }));
+    const why = outOfReach(this.#sandbox, wanted);
+    if (why !== undefined) throw new Error(`the server is in a sandbox, and ${why}; ${RESTART}`);
+  }
+
   async #reload(reread: (() => Promise<Settings>) | undefined): Promise<void> {
     if (reread === undefined || this.#server === undefined) {
       const why = reread === undefined ? "there is no --config" : "the server starts just now";
@@ -273,7 +302,12 @@ class Served {
     try {
       const settings = await reread();
       const { workers } = this.#plan.configuration;
+      this.#checkReach(settings);
       const plan = planServe(settings, this.#host, this.#plan.configuration);
+      const missed = givenUp(this.#sandbox, plan);
+      if (missed.length > 0) {
+        throw new Error(`the server has given up CAP_${missed.join(", CAP_")}; ${RESTART}`);
+      }
       await this.#server.reload({ ...plan.configuration, workers });
       for (const name of changedForGood(this.#settings, settings)) {
         this.#log.write({ level: "warn", message: `a new ${name} takes a restart` });
@@ -294,6 +328,9 @@ class Served {
   }
 }
 
+/** What to do about a sandbox that was made for something else. */
+const RESTART = "a restart makes another sandbox";
+
 /** Settings that a running server does not take any more. */
 const FIXED = [
   "listen",
@@ -301,6 +338,7 @@ const FIXED = [
   "to",
   "workers",
   "metrics",
+  "sandbox",
   "socketMode",
   "socketGroup",
 ] as const;
@@ -338,7 +376,7 @@ function tell(
   words: Words,
   plan: Plan,
   addresses: readonly string[],
-  metrics: string | undefined,
+  more: Pick<Started, "metrics" | "sandbox"> = {},
 ): void {
   const { exports, msize, listen, devices } = plan.configuration;
   // Sockets for clients come first.
@@ -353,7 +391,7 @@ function tell(
       firstExport: exports[0]?.name,
       msize,
     }),
-    ...(metrics === undefined ? {} : { metrics }),
+    ...more,
     isDryRun: words.options.dryRun === true,
   };
   if (words.options.json === true) writeJson(host.output, startedJson(started));

@@ -4,7 +4,7 @@
  * @module
  */
 import { transactions } from "../lib/p9/mod.ts";
-import { notifyManager, startServer } from "../lib/serve/mod.ts";
+import { launch, notifyManager, startServer } from "../lib/serve/mod.ts";
 import type { Output } from "./output.ts";
 import type { ServeHost } from "./serve.ts";
 
@@ -29,6 +29,7 @@ export function processHost(output: Output): ServeHost {
     inheritedMode,
     messages: () =>
       Promise.resolve(transactions().filter(({ t }) => t !== null).map(({ name }) => `T${name}`)),
+    launch,
     startServer,
     notify(state) {
       if (manager !== undefined) notifyManager(manager, state);
@@ -122,7 +123,7 @@ function inheritedMode(fd: number): number | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(Deno.readLinkSync(`/proc/self/fd/${fd}`))?.[1];
     if (inode === undefined) return undefined;
-    for (const line of Deno.readTextFileSync("/proc/net/unix").split("\n")) {
+    for (const line of Deno.readTextFileSync("/proc/self/net/unix").split("\n")) {
       const found = /^\S+ \S+ \S+ \S+ \S+ \S+ +(\d+) (\/.*)$/.exec(line);
       if (found?.[1] === inode && found[2] !== undefined) {
         return Deno.lstatSync(found[2]).mode ?? undefined;

@@ -15,6 +15,7 @@ import {
   type ListenAddress,
   type LogFormat,
   type LogLevel,
+  type SandboxMode,
   type ServeAddress,
   type ServeConfiguration,
   type Settings,
@@ -59,6 +60,8 @@ export interface Plan {
   readonly configuration: ServeConfiguration;
   /** What the person who starts it should know, one line each. */
   readonly notes: readonly string[];
+  /** How much the server insists on being restrained. */
+  readonly sandbox: SandboxMode;
   /** How much to log. */
   readonly logLevel: LogLevel;
   /** How to log. */
@@ -159,6 +162,7 @@ export function planServe(
       disable: settings.disable ?? [],
     },
     notes,
+    sandbox: settings.sandbox ?? "auto",
     logLevel: settings.logLevel ?? "info",
     logFormat: settings.logFormat ?? "text",
     ...(metrics?.kind === "tcp" ? { metrics } : {}),

@@ -44,6 +44,7 @@ Deno.test("planServe() fills in the defaults", () => {
       devices: [],
     },
     notes: [],
+    sandbox: "auto",
     logLevel: "info",
     logFormat: "text",
   });

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import type { LogEvent, RunningServer, ServeConfiguration, Statistics } from "../lib/serve/mod.ts";
+import {
+  type LaunchOptions,
+  type LogEvent,
+  NO_SANDBOX,
+  type RunningServer,
+  type SandboxState,
+  type ServeConfiguration,
+  type Statistics,
+} from "../lib/serve/mod.ts";
 import { formatAddress } from "./address.ts";
 import { EXIT } from "./output.ts";
 import { runServe, type ServeHost } from "./serve.ts";
@@ -76,6 +84,8 @@ class FakeHost implements ServeHost {
   activatedSockets = 0;
   readonly addresses = ["192.0.2.1"];
   readonly started: ServeConfiguration[] = [];
+  readonly launches: LaunchOptions[] = [];
+  sandbox: SandboxState = NO_SANDBOX;
   server: FakeServer | undefined;
   log: (event: LogEvent) => void = () => {};
   refusal: Error | undefined;
@@ -115,6 +125,11 @@ class FakeHost implements ServeHost {
 
   messages(): Promise<readonly string[]> {
     return Promise.resolve(["Trename", "Trenameat"]);
+  }
+
+  launch(options: LaunchOptions): SandboxState {
+    this.launches.push(options);
+    return this.sandbox;
   }
 
   async startServer(
@@ -296,6 +311,7 @@ Deno.test("serve tells people what it serves, for whom, where, and how to mount 
   doc = /srv  (read-only, security model none)
 
 Listening on tcp://127.0.0.1:5640
+Sandbox: off, nothing is restrained
 Note: every client acts as user 1000, the user of the server
 
 To mount:
@@ -526,6 +542,37 @@ Deno.test("serve keeps the old configuration if the new one is broken, and says 
   host.server.refusal = new Error("Cannot export /x: it is gone");
   host.signal("SIGHUP");
   await host.said("Cannot reload: Cannot export /x: it is gone; everything stays as it was");
+  host.signal("SIGTERM");
+  assert.equal(await running, EXIT.done);
+});
+
+Deno.test("serve says at SIGHUP what its sandbox does not let it take", async () => {
+  const host = new FakeHost();
+  host.sandbox = {
+    ...NO_SANDBOX,
+    mode: "auto",
+    landlock: 7,
+    exports: [{ path: FOLDER, isWritable: false }],
+  };
+  const file = configure(`[[export]]\nname = "a"\npath = "${FOLDER}"\nread-only = true\n`);
+  const running = runServe(["--config", file], host);
+  await host.said("Sandbox: Landlock 7\n");
+  assert.deepEqual(host.launches.map(({ mode, configurationFile }) => [mode, configurationFile]), [
+    ["auto", file],
+  ]);
+  configure(`[[export]]\nname = "b"\npath = "/srv/b"\n`);
+  host.signal("SIGHUP");
+  await host.said(
+    "Cannot reload: the server is in a sandbox, and /srv/b is not one of its folders; a restart " +
+      "makes another sandbox; everything stays as it was",
+  );
+  configure(`[[export]]\nname = "a"\npath = "${FOLDER}"\n`);
+  host.signal("SIGHUP");
+  await host.said(`and ${FOLDER} is read-only for it; a restart`);
+  assert.equal(host.server?.reloads.length, 0);
+  configure(`[[export]]\nname = "c"\npath = "${FOLDER}"\nread-only = true\n`);
+  host.signal("SIGHUP");
+  await host.said("reloaded exports=1");
   host.signal("SIGTERM");
   assert.equal(await running, EXIT.done);
 });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ExportConfiguration } from "../lib/serve/mod.ts";
+import { type ExportConfiguration, formatSandbox, type SandboxState } from "../lib/serve/mod.ts";
 import type { DeviceLines } from "./device_lines.ts";
 import type { Mount } from "./mount.ts";
 import { type Output, paint } from "./output.ts";
@@ -26,6 +26,8 @@ export interface Started {
   readonly devices: readonly DeviceLines[];
   /** Address of the metrics. */
   readonly metrics?: string;
+  /** What the server has been restrained to; a dry run does not try. */
+  readonly sandbox?: SandboxState;
   /** Whether nothing was started. */
   readonly isDryRun: boolean;
 }
@@ -56,6 +58,7 @@ export function formatStarted(started: Started, output: Output): string {
   const { access } = plan.configuration;
   if (access !== undefined) lines.push(`Allowed: ${accessText(access)}`);
   if (started.metrics !== undefined) lines.push(`Metrics on ${started.metrics}`);
+  if (started.sandbox !== undefined) lines.push(`Sandbox: ${formatSandbox(started.sandbox)}`);
   for (const note of plan.notes) lines.push(`${paint(output, "yellow", "Note:")} ${note}`);
   if (mounts.length > 0) lines.push("", "To mount:");
   for (const mount of mounts) {
@@ -115,7 +118,7 @@ function exportText(each: ExportConfiguration): string {
 
 /** The same for scripts, as one JSON value. */
 export function startedJson(started: Started): Record<string, unknown> {
-  const { version, pid, plan, addresses, mounts, devices, metrics, isDryRun } = started;
+  const { version, pid, plan, addresses, mounts, devices, metrics, sandbox, isDryRun } = started;
   const { exports, access, msize, workers } = plan.configuration;
   return {
     version,
@@ -128,6 +131,11 @@ export function startedJson(started: Started): Record<string, unknown> {
     msize,
     workers,
     ...(metrics === undefined ? {} : { metrics }),
+    ...(sandbox === undefined ? {} : { sandbox: sandboxJson(sandbox) }),
     notes: plan.notes,
   };
+}
+
+function sandboxJson({ exports: _, ...state }: SandboxState): Record<string, unknown> {
+  return state;
 }

@@ -31,6 +31,8 @@ export interface Syscalls {
   readonly close_range: number;
   /** Copy between files inside the kernel. */
   readonly copy_file_range: number;
+  /** Become another program. */
+  readonly execve: number;
   /** `fchmodat` that knows flags (Linux 6.6). */
   readonly fchmodat2: number;
   /** Read directory entries. */
@@ -43,14 +45,22 @@ export interface Syscalls {
   readonly landlock_create_ruleset: number;
   /** Apply it to this thread. */
   readonly landlock_restrict_self: number;
+  /** Mount a file system, or a folder at another place. */
+  readonly mount: number;
+  /** Change flags of mounts (Linux 5.12). */
+  readonly mount_setattr: number;
   /** Open below a folder (Linux 5.6). */
   readonly openat2: number;
+  /** Exchange the root folder of a mount namespace. */
+  readonly pivot_root: number;
   /** `preadv` with flags. */
   readonly preadv2: number;
   /** `pwritev` with flags. */
   readonly pwritev2: number;
   /** Rename with flags. */
   readonly renameat2: number;
+  /** Filter the system calls of this thread. */
+  readonly seccomp: number;
   /** Gid for file access, of this thread. */
   readonly setfsgid: number;
   /** Uid for file access, of this thread. */
@@ -65,6 +75,8 @@ export interface Syscalls {
   readonly statx: number;
   /** Signal one thread. */
   readonly tgkill: number;
+  /** Unmount, with flags. */
+  readonly umount2: number;
   /** Leave namespaces. */
   readonly unshare: number;
 }
@@ -83,16 +95,21 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       capset: 126,
       close_range: 436,
       copy_file_range: 326,
+      execve: 59,
       fchmodat2: 452,
       getdents64: 217,
       gettid: 186,
       landlock_add_rule: 445,
       landlock_create_ruleset: 444,
       landlock_restrict_self: 446,
+      mount: 165,
+      mount_setattr: 442,
       openat2: 437,
+      pivot_root: 155,
       preadv2: 327,
       pwritev2: 328,
       renameat2: 316,
+      seccomp: 317,
       setfsgid: 123,
       setfsuid: 122,
       setgroups: 116,
@@ -100,6 +117,7 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       setresuid: 117,
       statx: 332,
       tgkill: 234,
+      umount2: 166,
       unshare: 272,
     },
   },
@@ -115,16 +133,21 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       capset: 91,
       close_range: 436,
       copy_file_range: 285,
+      execve: 221,
       fchmodat2: 452,
       getdents64: 61,
       gettid: 178,
       landlock_add_rule: 445,
       landlock_create_ruleset: 444,
       landlock_restrict_self: 446,
+      mount: 40,
+      mount_setattr: 442,
       openat2: 437,
+      pivot_root: 41,
       preadv2: 286,
       pwritev2: 287,
       renameat2: 276,
+      seccomp: 277,
       setfsgid: 152,
       setfsuid: 151,
       setgroups: 159,
@@ -132,6 +155,7 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       setresuid: 147,
       statx: 291,
       tgkill: 131,
+      umount2: 39,
       unshare: 97,
     },
   },

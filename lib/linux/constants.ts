@@ -617,6 +617,10 @@ export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_GET_NO_NEW_PRIVS = 39;
 /** prctl: the ambient capabilities. */
 export const PR_CAP_AMBIENT = 47;
+/** Add one to the ambient capabilities. */
+export const PR_CAP_AMBIENT_RAISE = 2;
+/** Have no ambient capabilities. */
+export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 /** Largest file, bytes. */
 export const RLIMIT_FSIZE = 1;
 /** Largest core dump, bytes. */
@@ -643,6 +647,38 @@ export const SIGTERM = 15;
 export const SIGCHLD = 17;
 /** A file became too large. */
 export const SIGXFSZ = 25;
+
+// Namespaces and mounts.
+/** Also what is mounted below. */
+export const AT_RECURSIVE = 0x8000;
+/** Give the thread its own mounts. */
+export const CLONE_NEWNS = 0x0002_0000;
+/** Give the thread its own System V IPC and message queues. */
+export const CLONE_NEWIPC = 0x0800_0000;
+/** Give the thread its own network. */
+export const CLONE_NEWNET = 0x4000_0000;
+/** No set-user-id bits or file capabilities below the mount. */
+export const MS_NOSUID = 0x2;
+/** No device files below the mount. */
+export const MS_NODEV = 0x4;
+/** No programs below the mount. */
+export const MS_NOEXEC = 0x8;
+/** Show a folder or file at another place. */
+export const MS_BIND = 0x1000;
+/** With everything that is mounted below it. */
+export const MS_REC = 0x4000;
+/** Take mounts from the namespace that this one is a copy of, and give it none. */
+export const MS_SLAVE = 0x8_0000;
+/** Unmount what is in use as soon as it no longer is. */
+export const MNT_DETACH = 2;
+/** Read-only, for `setMountAttributes`. */
+export const MOUNT_ATTR_RDONLY = 0x1;
+/** As `MS_NOSUID`. */
+export const MOUNT_ATTR_NOSUID = 0x2;
+/** As `MS_NODEV`. */
+export const MOUNT_ATTR_NODEV = 0x4;
+/** As `MS_NOEXEC`. */
+export const MOUNT_ATTR_NOEXEC = 0x8;
 
 // File system types (f_type).
 /** tmpfs. */

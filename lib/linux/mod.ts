@@ -40,4 +40,8 @@ export * from "./memory.ts";
 export * from "./event.ts";
 export * from "./socket.ts";
 export * from "./process.ts";
+export * from "./capabilities.ts";
+export * from "./landlock.ts";
+export * from "./mount.ts";
+export * from "./seccomp.ts";
 export * from "./fd.ts";

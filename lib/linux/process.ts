@@ -1,7 +1,10 @@
 /** Who this process and thread are, and what they may use. */
 
-import { arenaView, at, errno, libc, NR, outcome, pin, SLOT, u64, u64b } from "./libc.ts";
-import { EINVAL, ENOENT } from "./constants.ts";
+import { arenaView, at, errno, libc, NAME, NR, outcome, pin, SLOT, u64, u64b } from "./libc.ts";
+import { arch } from "./arch.ts";
+import { EINVAL, ENOENT, PATH_MAX } from "./constants.ts";
+import { MappedMemory } from "./memory.ts";
+import { putName } from "./names.ts";
 
 /** umask(2), of the whole process; returns the old one. */
 export function umask(mask: number): number {
@@ -152,6 +155,57 @@ export function rawSyscall(number: number, ...parameters: (number | bigint)[]): 
     BigInt.asUintN(64, BigInt(f)),
   );
   return result === -1n ? BigInt(-errno()) : result;
+}
+
+/** Strings for the kernel as `argv` and `envp` are: pointers, then the strings themselves. */
+function stringsInto(
+  memory: MappedMemory,
+  start: number,
+  strings: readonly Uint8Array[],
+): { readonly list: number; readonly end: number } {
+  const { address, bytes, view } = memory;
+  let text = start + 8 * (strings.length + 1);
+  strings.forEach((string, index) => {
+    view.setBigUint64(start + 8 * index, BigInt(address + text), true);
+    bytes.set(string, text);
+    text += string.length + 1;
+  });
+  return { list: address + start, end: Math.ceil(text / 8) * 8 };
+}
+
+/**
+ * execve(2): this process becomes another program and keeps its number. All other threads end; what
+ * this one has been given or denied (namespaces, capabilities, Landlock, filters) is what holds.
+ *
+ * @param path The program.
+ * @param argv Its words, the first being its own name; bytes without NUL.
+ * @param envp Its environment, as `NAME=VALUE`; bytes without NUL.
+ * @returns Only if it failed: minus the error.
+ */
+export function execve(
+  path: string,
+  argv: readonly Uint8Array[],
+  envp: readonly Uint8Array[],
+): number {
+  libc();
+  const length = putName(path, SLOT.NAME, PATH_MAX);
+  if (length < 0) return length;
+  const all = [...argv, ...envp];
+  if (all.some((text) => text.includes(0))) return -EINVAL;
+  using memory = MappedMemory.anonymous(all.reduce((sum, { length }) => sum + length + 16, 64));
+  const words = stringsInto(memory, 0, argv);
+  const environment = stringsInto(memory, words.end, envp);
+  return Number(rawSyscall(arch.syscalls.execve, NAME, words.list, environment.list));
+}
+
+/**
+ * unshare(2), which is about this thread.
+ *
+ * @param flags `CLONE_NEW*`
+ * @returns 0, or minus the error.
+ */
+export function unshare(flags: number): number {
+  return Number(rawSyscall(arch.syscalls.unshare, flags));
 }
 
 /** Id in the third field of a line of /etc/passwd or /etc/group, found by the first. */

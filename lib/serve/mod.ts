@@ -5,6 +5,7 @@
  */
 export { Access } from "./access.ts";
 export { parseConfiguration } from "./config.ts";
+export { givenUp, launch, type LaunchOptions, outOfReach } from "./launcher.ts";
 export { formatMetrics, METRICS_TYPE } from "./metrics.ts";
 export { notifyManager } from "./notify.ts";
 export {
@@ -25,6 +26,7 @@ export {
   UsageError,
   ValueError,
 } from "./settings.ts";
+export { formatSandbox, NO_SANDBOX, type SandboxMode, type SandboxState } from "./sandbox.ts";
 export { formatBytes, formatDuration, formatStatistics } from "./statistics.ts";
 export { didYouMean, nearest } from "./suggest.ts";
 export { formatNetwork, type Network, overlap, parseNetwork } from "./networks.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 import { formatNetwork, parseNetwork } from "./networks.ts";
+import type { SandboxMode } from "./sandbox.ts";
 import { didYouMean } from "./suggest.ts";
 import type {
   BridgeAddress,
@@ -105,6 +106,8 @@ export interface Settings extends AllowSettings {
   readonly idleTimeout?: number;
   /** T-messages to refuse. */
   readonly disable?: readonly string[];
+  /** Whether the server is restrained before it runs. */
+  readonly sandbox?: SandboxMode;
   /** How much to log. */
   readonly logLevel?: LogLevel;
   /** How to log. */
@@ -165,6 +168,7 @@ const LOG_LEVELS = ["error", "warn", "info", "debug"] as const satisfies readonl
 const LOG_FORMATS = ["text", "json"] as const satisfies readonly LogFormat[];
 const MODELS = ["none", "passthrough"] as const satisfies readonly SecurityModel[];
 const MULTIDEVS = ["remap", "forbid", "warn"] as const satisfies readonly Multidevs[];
+const SANDBOX_MODES = ["auto", "off", "require"] as const satisfies readonly SandboxMode[];
 /** The largest number is what the kernel takes for "leave it". */
 const MAX_ID = 0xffff_fffe;
 
@@ -314,6 +318,15 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     group: "Who may do what",
     doc: "refuse T-messages such as Trenameat with EOPNOTSUPP",
     read: readMessages,
+  },
+  sandbox: {
+    name: "sandbox",
+    value: "MODE",
+    group: "Who may do what",
+    doc: "have the kernel keep the server to what it needs: auto (as far as it can), off, or " +
+      "require (do not start unless files outside the exports are out of reach)",
+    fallback: "auto",
+    read: (value) => readWord(value, SANDBOX_MODES),
   },
   msize: {
     name: "msize",
