@@ -137,16 +137,16 @@ export function enterPrivateRoot(
     Deno.chdir("/");
     fill(needs, calls);
     Deno.mkdirSync(folder, { recursive: true });
+    check(calls.setMountAttributes("/", MOUNT_ATTR_RDONLY, false), "protect the root folder");
+    // What remains is an empty folder; from here on there is no way back.
     check(calls.unmount(OLD, MNT_DETACH), "let go of the old root folder");
   } catch (error) {
     if (isInside) check(calls.pivotRoot(OLD, OLD + base), "go back to the old root folder");
-    Deno.chdir(folder);
     calls.unmount(base, MNT_DETACH);
+    Deno.chdir(folder);
     throw error;
   }
   Deno.chdir(folder);
-  Deno.removeSync(OLD);
-  check(calls.setMountAttributes("/", MOUNT_ATTR_RDONLY, false), "protect the root folder");
 }
 
 /** Makes the way to every need, and mounts it. */
