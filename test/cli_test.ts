@@ -245,6 +245,73 @@ Deno.test("virtfs serve reads its file again on SIGHUP and keeps the old one if 
   await assert.rejects(readOver(address, "hello", "a"));
 });
 
+/** What the kernel says of every thread of a process and of those it has started. */
+function threadsOf(pid: number): Record<string, string>[] {
+  const found: Record<string, string>[] = [];
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    const status = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
+    found.push(Object.fromEntries(status.split("\n").map((line) => line.split(/:\s*/, 2))));
+    const children = Deno.readTextFileSync(`/proc/${pid}/task/${name}/children`);
+    for (const child of children.split(" ")) if (child !== "") found.push(...threadsOf(+child));
+  }
+  return found;
+}
+
+Deno.test("virtfs serve restrains all its threads and processes before it runs", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    "--json",
+    "--read-only",
+    "--squash-uid=0",
+    "--workers=2",
+    `--listen=unix://${folder.socket}`,
+    `--listen=vhost-user://${folder.path}/device`,
+    "--sandbox=require",
+  ]);
+  const { pid, sandbox } = JSON.parse((await server.said(/^\{.*\}\n/))[0]);
+  assert.equal(sandbox.mode, "require");
+  assert.equal(sandbox.noNewPrivileges, true);
+  assert(sandbox.landlock > 0 || sandbox.namespaces.includes("mount"));
+  const threads = threadsOf(pid);
+  assert(threads.length > 8);
+  assert.deepEqual(sandbox.capabilities, Deno.uid() === 0 ? ["DAC_READ_SEARCH"] : []);
+  const bits = Deno.uid() === 0 ? 1n << 2n : 0n;
+  for (const { Name, NoNewPrivs, Seccomp, CapPrm, CapEff, CapInh, CapAmb } of threads) {
+    assert.deepEqual([NoNewPrivs, Seccomp], ["1", sandbox.refusedCalls > 0 ? "2" : "0"], Name);
+    for (const set of [CapPrm, CapEff]) assert.equal(BigInt(`0x${set}`), bits, Name);
+    for (const set of [CapInh, CapAmb]) assert.equal(BigInt(`0x${set}`), 0n, Name);
+  }
+  assert.equal(await readOver(`unix://${folder.socket}`, "hello"), "hello, world\n");
+});
+
+Deno.test("virtfs serve --sandbox off restrains nothing and says so", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    `--listen=unix://${folder.socket}`,
+    "--sandbox=off",
+  ]);
+  await server.said(/^Sandbox: off, nothing is restrained$/m);
+  const [, pid = ""] = await server.said(/process (\d+)$/m);
+  for (const { Seccomp, CapPrm } of threadsOf(Number(pid))) {
+    const own = Deno.readTextFileSync("/proc/self/status");
+    assert.match(own, new RegExp(`^CapPrm:\\s*${CapPrm}$`, "m"));
+    assert.match(own, new RegExp(`^Seccomp:\\s*${Seccomp}$`, "m"));
+  }
+});
+
+Deno.test("virtfs serve in a sandbox fails with one line where there is no place for its socket", async () => {
+  using folder = new Folder();
+  const address = `unix://${folder.path}/none/socket`;
+  const { code, stdout, stderr } = await virtfs("serve", folder.export, "--listen", address);
+  assert.equal(stderr, `virtfs serve: Cannot listen on ${address}: no such folder\n`);
+  assert.equal(stdout, "");
+  assert.equal(code, 1);
+});
+
 Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async () => {
   using folder = new Folder();
   await using server = new Virtfs([

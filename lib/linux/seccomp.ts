@@ -119,14 +119,14 @@ const FLAG_SPEC_ALLOW = 4;
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, k: number];
 
 /** Names of the calls that {@linkcode denyingProgram} refuses whatever their arguments. */
-export function deniedCalls(processor: keyof typeof AUDIT_ARCH = Deno.build.arch): string[] {
+export function deniedCalls(processor: typeof Deno.build.arch = Deno.build.arch): string[] {
   const column = processor === "x86_64" ? 0 : 1;
   return Object.keys(REFUSED).filter((name) => REFUSED[name]?.[column] !== undefined);
 }
 
 /** Assembles the filter for a processor: classic BPF, as `struct sock_filter`s. */
 export function denyingProgram(
-  processor: keyof typeof AUDIT_ARCH = Deno.build.arch,
+  processor: typeof Deno.build.arch = Deno.build.arch,
 ): Uint8Array<ArrayBuffer> {
   const column = processor === "x86_64" ? 0 : 1;
   const refuse: Instruction = [RETURN, 0, 0, ERRNO | EPERM];

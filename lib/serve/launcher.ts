@@ -4,7 +4,7 @@
  * @module
  */
 import { tmpdir } from "node:os";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { errorName, execve, geteuid } from "../linux/mod.ts";
 import { NO_SANDBOX, restrain, type SandboxMode, type SandboxState } from "./sandbox.ts";
 import { neededCapabilities, type PolicySources, sandboxPolicy } from "./sandbox_policy.ts";
@@ -60,6 +60,22 @@ function ownsFolder(path: string, euid: number): boolean {
   }
 }
 
+/** Files that the runtime itself was told of, such as with `--config`: those in front of our words. */
+function filesAmong(words: readonly Uint8Array[]): string[] {
+  const files: string[] = [];
+  for (const bytes of words) {
+    const word = new TextDecoder().decode(bytes);
+    if (word === "serve") break;
+    const path = resolve(word.replace(/^--[\w-]+=/, ""));
+    try {
+      if (Deno.statSync(path).isFile) files.push(path, join(dirname(path), "deno.lock"));
+    } catch {
+      // A word that is no file.
+    }
+  }
+  return files;
+}
+
 /** A folder below that for temporary files which only this user can look into; made once for all servers. */
 function temporaryFolder(euid: number): string[] {
   const path = `${tmpdir()}/virtfs-${euid}`;
@@ -74,7 +90,11 @@ function temporaryFolder(euid: number): string[] {
   return [Deno.makeTempDirSync({ prefix: "virtfs-" })];
 }
 
-function sourcesOf(options: LaunchOptions, euid: number): PolicySources {
+function sourcesOf(
+  options: LaunchOptions,
+  euid: number,
+  words: readonly Uint8Array[],
+): PolicySources {
   return {
     euid,
     ownsFolder: (path) => ownsFolder(path, euid),
@@ -88,6 +108,7 @@ function sourcesOf(options: LaunchOptions, euid: number): PolicySources {
       program: Deno.execPath(),
       libraries: loadedLibraries(),
       cache: cacheFolder(),
+      files: filesAmong(words),
       module: import.meta.url,
     },
   };
@@ -126,10 +147,9 @@ export function launch(options: LaunchOptions): SandboxState {
   if (options.mode === "off") return NO_SANDBOX;
   const held = stateOfThisProcess();
   if (held !== undefined) return held;
-  const sources = sourcesOf(options, geteuid());
   const program = Deno.execPath();
-  // Both are read before /proc shows less.
   const words = readList("/proc/self/cmdline");
+  const sources = sourcesOf(options, geteuid(), words);
   const environment = readList("/proc/self/environ");
   const state = restrain(sandboxPolicy(options.configuration, sources), options.mode);
   const encoder = new TextEncoder();

@@ -83,6 +83,8 @@ export interface RuntimePlaces {
   readonly libraries: readonly string[];
   /** Folder of packages and compiled sources. */
   readonly cache: string;
+  /** Files that it was told of, such as its configuration. */
+  readonly files: readonly string[];
   /** URL of a module of ours, two folders below the root of the sources. */
   readonly module: string;
 }
@@ -175,7 +177,7 @@ export function sandboxPolicy(
     ...sources.temporary.map((path): Need => ({ path, use: "change" })),
     { path: runtime.program, use: "run" },
     ...[...SYSTEM_LIBRARIES, ...runtime.libraries].map(optional("run")),
-    ...[runtime.cache, ...SYSTEM_FILES].map(optional("read")),
+    ...[runtime.cache, ...runtime.files, ...SYSTEM_FILES].map(optional("read")),
     ...DEVICES.map(optional("device")),
   ];
   // Sources that come from elsewhere are in the cache.

@@ -30,6 +30,7 @@ const SOURCES: PolicySources = {
     program: "/opt/deno",
     libraries: ["/opt/lib"],
     cache: "/var/cache/deno",
+    files: ["/etc/deno.json"],
     module: "file:///opt/virtfs/lib/serve/x.ts",
   },
 };
@@ -109,6 +110,7 @@ Deno.test("sandboxPolicy() names what is used, and what for", () => {
   assert.equal(uses["/opt/deno"], "run");
   assert.equal(uses["/opt/lib"], "run");
   assert.equal(uses["/var/cache/deno"], "read");
+  assert.equal(uses["/etc/deno.json"], "read");
   assert.equal(uses["/opt/virtfs/lib"], "read");
   assert.equal(uses["/tmp/own"], "change");
   assert.equal(uses["/proc"], "proc");

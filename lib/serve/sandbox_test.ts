@@ -15,7 +15,7 @@ import {
   NO_SANDBOX,
   restrain,
   type Ruleset,
-  SANDBOX_CALLS,
+  type SANDBOX_CALLS,
   type SandboxState,
 } from "./sandbox.ts";
 import type { SandboxPolicy } from "./sandbox_policy.ts";
