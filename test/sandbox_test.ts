@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import { Client, type Fid } from "../lib/client/mod.ts";
 import { loadLibc } from "../lib/linux/mod.ts";
 import {
+  LOCK_STATUS,
+  LOCK_TYPES,
   O_RDWR,
   O_TRUNC,
   O_WRONLY,
@@ -384,11 +386,50 @@ async function robAll(
     if (found.length > 0) loot.set(way.join("  "), found);
     if (served.mode === "off") place.refill();
   }
-  // It still serves what it is there for.
-  await using file = await root.walk(["inside"]);
-  await file.open();
-  assert.equal(decoder.decode(await file.readAll()), "what clients may see\n");
+  await useAll(root);
   return loot;
+}
+
+/**
+ * What a server is there for works in the sandbox as well; but for symbolic links, which this one
+ * follows.
+ */
+async function useAll(root: Fid): Promise<void> {
+  await using inside = await root.walk(["inside"]);
+  await inside.open();
+  assert.equal(decoder.decode(await inside.readAll()), "what clients may see\n");
+  await root.mkdir("a");
+  await using a = await root.walk(["a"]);
+  await a.mkdir("b");
+  await using b = await a.walk(["b"]);
+  await using file = await (await b.walk()).create("file", { flags: O_RDWR });
+  assert.equal(await file.write(bytes), bytes.length);
+  await file.setattr({ valid: SETATTR_SIZE, size: 3n });
+  await file.setattr({ valid: SETATTR_MODE, mode: 0o640 });
+  await file.setxattr("user.test", bytes);
+  assert.deepEqual(await file.getxattr("user.test"), bytes);
+  const range = {
+    type: LOCK_TYPES.LOCK_TYPE_WRLCK,
+    start: 0n,
+    length: 1n,
+    proc_id: 1,
+    client_id: "",
+  };
+  assert.equal(await file.lock(range), LOCK_STATUS.LOCK_SUCCESS);
+  await file.fsync();
+  // Between folders: what the first Landlock would forbid.
+  await b.renameat("file", a, "moved");
+  await root.link(file, "second-name");
+  await a.renameat("b", root, "c");
+  await root.mknod("pipe", { mode: 0o010644 });
+  await withHandle(root.walk(["second-name"]), async (fid) => {
+    await fid.open(O_RDWR | O_TRUNC);
+    await fid.write(bytes);
+    assert.equal(decoder.decode(await fid.readAll()), "robbed\n");
+  });
+  for (const name of ["second-name", "pipe"]) await root.unlink(name);
+  await a.unlink("moved");
+  for (const name of ["a", "c"]) await root.unlink(name, { directory: true });
 }
 
 const isRoot = Deno.uid() === 0;
