@@ -29,7 +29,7 @@ export function processHost(output: Output): ServeHost {
     inheritedMode,
     messages: () =>
       Promise.resolve(transactions().filter(({ t }) => t !== null).map(({ name }) => `T${name}`)),
-    launch,
+    launch: (options) => launch({ ...options, ...(manager === undefined ? {} : { manager }) }),
     startServer,
     notify(state) {
       if (manager !== undefined) notifyManager(manager, state);
@@ -105,7 +105,13 @@ function userNumber(name: string): number | undefined {
 function interfaceNumber(name: string): number | undefined {
   // The folder of names has links to elsewhere only: a name with a slash does not get this far.
   const number = Number(rows(`/sys/class/net/${name}/ifindex`)[0]?.[0]);
-  return number > 0 ? number : undefined;
+  if (number > 0) return number;
+  // A sandbox shows no devices, but the addresses of their interfaces, each with number and name.
+  for (const [line = ""] of rows("/proc/self/net/if_inet6")) {
+    const [, index = "", , , , found] = line.split(/\s+/);
+    if (found === name) return parseInt(index, 16);
+  }
+  return undefined;
 }
 
 function groupNumber(name: string): number | undefined {

@@ -20,6 +20,8 @@ export interface LaunchOptions {
   readonly metricsPort?: number;
   /** Configuration file that it reads again. */
   readonly configurationFile?: string;
+  /** Socket of the service manager: a path, or `@NAME` in the abstract namespace. */
+  readonly manager?: string;
 }
 
 /** Tells the restrained process what holds; as LISTEN_PID does, it names the process it is for. */
@@ -103,6 +105,7 @@ function sourcesOf(
     ...(options.configurationFile === undefined
       ? {}
       : { configurationFile: options.configurationFile }),
+    ...(options.manager === undefined ? {} : { manager: options.manager }),
     temporary: temporaryFolder(euid),
     runtime: {
       program: Deno.execPath(),

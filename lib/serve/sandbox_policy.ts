@@ -69,6 +69,8 @@ export interface PolicySources {
   readonly metricsPort?: number;
   /** Configuration file, which is read again at SIGHUP. */
   readonly configurationFile?: string;
+  /** Socket of the service manager: a path, or `@NAME` in the abstract namespace. */
+  readonly manager?: string;
   /** Folder for files of our own; none where there is no place for one. */
   readonly temporary: readonly string[];
   /** What the runtime needs. */
@@ -196,6 +198,15 @@ export function sandboxPolicy(
   const connect: number[] = [];
   let dialsAbstract = false;
   let hasOwnNetwork = sources.metricsPort === undefined;
+  const dial = (path: string): void => {
+    if (path.startsWith("@")) {
+      dialsAbstract = true;
+      hasOwnNetwork = false;
+    } else {
+      // The folder: whoever listens there may start again and make another socket.
+      needs.push({ path: dirname(path), use: "connect", isOptional: true });
+    }
+  };
   for (const address of [...listen, ...devices.map(({ socket }) => socket)]) {
     if (address.kind === "tcp") bind.push(address.port);
     if (address.kind === "unix" && !address.path.startsWith("@")) {
@@ -206,14 +217,12 @@ export function sandboxPolicy(
     }
   }
   for (const { to } of devices) {
-    if (to?.kind === "tcp") connect.push(to.port);
-    if (to?.kind === "unix" && !to.path.startsWith("@")) {
-      needs.push({ path: dirname(to.path), use: "connect", isOptional: true });
-    } else if (to !== undefined) {
-      hasOwnNetwork = false;
-      if (to.kind === "unix") dialsAbstract = true;
-    }
+    if (to?.kind === "unix") dial(to.path);
+    if (to?.kind !== "tcp") continue;
+    connect.push(to.port);
+    hasOwnNetwork = false;
   }
+  if (sources.manager !== undefined) dial(sources.manager);
   return {
     needs,
     capabilities: neededCapabilities(configuration, sources),

@@ -164,3 +164,11 @@ Deno.test("sandboxPolicy() leaves the network to metrics", () => {
   const policy = sandboxPolicy(CONFIGURATION, { ...SOURCES, metricsPort: 9564 });
   assert.deepEqual([policy.hasOwnNetwork, policy.bind], [false, [9564]]);
 });
+
+Deno.test("sandboxPolicy() leaves a way to the service manager", () => {
+  const policy = sandboxPolicy(CONFIGURATION, { ...SOURCES, manager: "/run/systemd/notify" });
+  assert(policy.needs.some(({ path, use }) => path === "/run/systemd" && use === "connect"));
+  assert.deepEqual([policy.hasOwnNetwork, policy.dialsAbstract], [true, false]);
+  const abstract = sandboxPolicy(CONFIGURATION, { ...SOURCES, manager: "@manager" });
+  assert.deepEqual([abstract.hasOwnNetwork, abstract.dialsAbstract], [false, true]);
+});
