@@ -124,7 +124,12 @@ function stateOfThisProcess(): SandboxState | undefined {
   // No child is to take it for its own.
   Deno.env.delete(VARIABLE);
   const { pid, state } = JSON.parse(text) as { pid: number; state: SandboxState };
-  return pid === Deno.pid ? state : undefined;
+  if (pid !== Deno.pid) return undefined;
+  const isPrivileged = /^NoNewPrivs:\s*0$/m.test(Deno.readTextFileSync("/proc/self/status"));
+  if (isPrivileged && state.noNewPrivileges) {
+    throw new Error(`Cannot believe ${VARIABLE}: this process is not restrained; unset it`);
+  }
+  return state;
 }
 
 /** Bytes of a list as `/proc` has it: each ends with a NUL. */

@@ -67,6 +67,14 @@ function lstat(path: string): Deno.FileInfo | undefined {
   }
 }
 
+function isRoot(path: string): boolean {
+  try {
+    return Deno.realPathSync(path) === "/";
+  } catch {
+    return false;
+  }
+}
+
 /** Finds where paths lead, in a root that is not ours any more, and by which links. */
 class Walker {
   /** Symbolic links on the ways, with their targets. */
@@ -121,7 +129,7 @@ export function enterPrivateRoot(
   folder: string,
   calls: typeof MOUNT_CALLS = MOUNT_CALLS,
 ): void {
-  if (needs.some(({ path, use }) => use === "change" && Deno.realPathSync(path) === "/")) {
+  if (needs.some(({ path, isExport }) => isExport === true && isRoot(path))) {
     throw new Error("the root folder itself is exported");
   }
   const base = BASES.find((path) => lstat(path)?.isDirectory === true);
@@ -156,10 +164,9 @@ function fill(needs: readonly Need[], calls: typeof MOUNT_CALLS): void {
   for (const need of needs) {
     const found = walker.walk(need.path);
     if (found === undefined) continue; // what must exist was looked for before
+    const place = { ...need, ...found };
     const before = places.get(found.real);
-    if (before !== undefined && before.isExport === true) continue;
-    if (before !== undefined && isWritable(before) && !isWritable(need)) continue;
-    places.set(found.real, { ...need, ...found });
+    places.set(found.real, before === undefined ? place : merge(before, place));
   }
   // Folders before what is in them.
   const sorted = [...places.values()].sort((a, b) => a.real < b.real ? -1 : 1);
@@ -177,6 +184,15 @@ function fill(needs: readonly Need[], calls: typeof MOUNT_CALLS): void {
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.symlinkSync(target, path);
   }
+}
+
+/** One folder for two uses. */
+function merge(a: Place, b: Place): Place {
+  const wider = isWritable(b) && !isWritable(a) || b.use === "run" && a.use === "read" ? b : a;
+  const { isExport } = a.isExport === true ? a : b;
+  // An export of the host's own /proc is more than what we need of it.
+  const use = wider.use === "proc" ? (wider === a ? b : a).use : wider.use;
+  return { ...wider, use, ...(isExport === true ? { isExport } : {}) };
 }
 
 /** Whether a mount shows what is below it as it should be. */

@@ -90,6 +90,47 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "enterPrivateRoot() shows a folder for two uses with the wider one",
+  ignore,
+  async fn() {
+    using folder = new Folder();
+    const told = await inProcess(
+      folder.path,
+      `
+      enterPrivateRoot([
+        { path: "/proc", use: "proc" },
+        { path: folder + "/shown", use: "read", isExport: true },
+        { path: folder + "/shown", use: "listen" },
+        { path: folder + "/real", use: "read", isExport: true },
+        { path: folder + "/real/export", use: "listen" },
+        { path: "/proc", use: "read", isExport: true },
+      ], folder);
+      console.log(JSON.stringify([can(folder + "/shown/new"), can(folder + "/real/export/new"),
+        can(folder + "/real/new"), has("/proc/sys/kernel")]));`,
+    );
+    assert.deepEqual(told, [true, true, false, true]);
+  },
+});
+
+Deno.test({
+  name: "enterPrivateRoot() refuses where everything is exported",
+  ignore,
+  async fn() {
+    using folder = new Folder();
+    const told = await inProcess(
+      folder.path,
+      `
+      try {
+        enterPrivateRoot([{ path: "/proc/..", use: "read", isExport: true }], folder);
+      } catch (error) {
+        console.log(JSON.stringify(error.message));
+      }`,
+    );
+    assert.equal(told, "the root folder itself is exported");
+  },
+});
+
 const broken: [what: string, change: string, message: RegExp][] = [
   ["namespaces are not permitted", "unshare: () => -1", /own mount namespace: EPERM/],
   ["the kernel protects no mounts", "setMountAttributes: () => -38", /ENOSYS/],
