@@ -172,7 +172,8 @@ export function restrain(
   const permitted = typeof sets === "number" ? 0n : sets.permitted;
 
   if ((permitted & CAP_SYS_ADMIN) === 0n) {
-    missing.push("own mount namespace (it needs root)");
+    const needed = calls.geteuid() === 0 ? "CAP_SYS_ADMIN" : "root";
+    missing.push(`own mount namespace (it needs ${needed})`);
   } else {
     try {
       calls.enterPrivateRoot(policy.needs, workingFolder());

@@ -168,7 +168,7 @@ const failures: [
   [
     "a container",
     { capget: () => ({ effective: FEW, permitted: FEW, inheritable: 0n }) },
-    ["own mount namespace (it needs root)"],
+    ["own mount namespace (it needs CAP_SYS_ADMIN)"],
     /^no new privileges, 1 capability, Landlock 7, \d+ system calls refused; without own mount/,
   ],
   [
@@ -202,7 +202,7 @@ const failures: [
   [
     "a kernel that tells no capabilities",
     { capget: fail(EPERM) },
-    ["own mount namespace (it needs root)"],
+    ["own mount namespace (it needs CAP_SYS_ADMIN)"],
     /^no new privileges, Landlock 7/,
   ],
 ];
