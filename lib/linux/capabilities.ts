@@ -1,8 +1,13 @@
 /** Capabilities: what a thread may do although its user may not. */
 
 import { arch } from "./arch.ts";
-import { PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_RAISE } from "./constants.ts";
-import { PR_CAPBSET_DROP, PR_CAPBSET_READ } from "./constants.ts";
+import {
+  PR_CAP_AMBIENT,
+  PR_CAP_AMBIENT_CLEAR_ALL,
+  PR_CAP_AMBIENT_RAISE,
+  PR_CAPBSET_DROP,
+  PR_CAPBSET_READ,
+} from "./constants.ts";
 import { arenaView, at, libc, SLOT } from "./libc.ts";
 import { prctl, rawSyscall } from "./process.ts";
 

@@ -10,6 +10,16 @@ import { rawSyscall } from "./process.ts";
 const TYPE = SLOT.SCRATCH;
 const DATA = SLOT.SCRATCH + 4096;
 
+/** Writes texts into slots of the arena: not negative, or minus the error. */
+function put(...texts: readonly (readonly [text: string, slot: number])[]): number {
+  libc();
+  for (const [text, slot] of texts) {
+    const length = putName(text, slot, PATH_MAX);
+    if (length < 0) return length;
+  }
+  return 0;
+}
+
 /**
  * mount(2)
  *
@@ -27,27 +37,17 @@ export function mount(
   flags: number,
   data: string = "",
 ): number {
-  libc();
-  for (
-    const [text, slot] of [[source ?? "", SLOT.NAME], [target, SLOT.OTHER], [type ?? "", TYPE], [
-      data,
-      DATA,
-    ]] as const
-  ) {
-    const length = putName(text, slot, PATH_MAX);
-    if (length < 0) return length;
-  }
-  const typed = type === null ? 0n : at(TYPE);
-  return Number(
-    rawSyscall(
-      arch.syscalls.mount,
-      source === null ? 0n : NAME,
-      OTHER,
-      typed,
-      flags,
-      data === "" ? 0n : at(DATA),
-    ),
+  const length = put(
+    [source ?? "", SLOT.NAME],
+    [target, SLOT.OTHER],
+    [type ?? "", TYPE],
+    [data, DATA],
   );
+  if (length < 0) return length;
+  const from = source === null ? 0n : NAME;
+  const made = type === null ? 0n : at(TYPE);
+  const options = data === "" ? 0n : at(DATA);
+  return Number(rawSyscall(arch.syscalls.mount, from, OTHER, made, flags, options));
 }
 
 /**
@@ -57,8 +57,7 @@ export function mount(
  * @returns 0, or minus the error.
  */
 export function unmount(target: string, flags: number): number {
-  libc();
-  const length = putName(target, SLOT.NAME, PATH_MAX);
+  const length = put([target, SLOT.NAME]);
   if (length < 0) return length;
   return Number(rawSyscall(arch.syscalls.umount2, NAME, flags));
 }
@@ -69,11 +68,8 @@ export function unmount(target: string, flags: number): number {
  * @returns 0, or minus the error.
  */
 export function pivotRoot(newRoot: string, oldRoot: string): number {
-  libc();
-  for (const [text, slot] of [[newRoot, SLOT.NAME], [oldRoot, SLOT.OTHER]] as const) {
-    const length = putName(text, slot, PATH_MAX);
-    if (length < 0) return length;
-  }
+  const length = put([newRoot, SLOT.NAME], [oldRoot, SLOT.OTHER]);
+  if (length < 0) return length;
   return Number(rawSyscall(arch.syscalls.pivot_root, NAME, OTHER));
 }
 
@@ -86,8 +82,7 @@ export function pivotRoot(newRoot: string, oldRoot: string): number {
  * @returns 0, or minus the error: ENOSYS before Linux 5.12.
  */
 export function setMountAttributes(path: string, set: number, isRecursive: boolean): number {
-  libc();
-  const length = putName(path, SLOT.NAME, PATH_MAX);
+  const length = put([path, SLOT.NAME]);
   if (length < 0) return length;
   arenaView.setBigUint64(SLOT.SCRATCH, BigInt(set), true);
   for (const offset of [8, 16, 24]) arenaView.setBigUint64(SLOT.SCRATCH + offset, 0n, true);
