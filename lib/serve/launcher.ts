@@ -36,14 +36,14 @@ function firstFreePort(): number {
   }
 }
 
-/** Folders of the libraries that this process has loaded. */
+/** Libraries that this process has loaded. */
 function loadedLibraries(): string[] {
-  const folders = new Set<string>();
+  const found = new Set<string>();
   for (const line of Deno.readTextFileSync("/proc/self/maps").split("\n")) {
     const path = /^\S+ \S+ \S+ \S+ \S+ +(\/.*\.so(?:\.[\d.]+)?)$/.exec(line)?.[1];
-    if (path !== undefined) folders.add(dirname(path));
+    if (path !== undefined) found.add(path);
   }
-  return [...folders];
+  return [...found];
 }
 
 /** Folder of Deno's packages and compiled sources. @see `deno info` */
@@ -97,6 +97,7 @@ function sourcesOf(
   euid: number,
   words: readonly Uint8Array[],
 ): PolicySources {
+  const libraries = loadedLibraries();
   return {
     euid,
     ownsFolder: (path) => ownsFolder(path, euid),
@@ -108,8 +109,8 @@ function sourcesOf(
     ...(options.manager === undefined ? {} : { manager: options.manager }),
     temporary: temporaryFolder(euid),
     runtime: {
-      program: Deno.execPath(),
-      libraries: loadedLibraries(),
+      programs: [Deno.execPath(), ...libraries.filter((path) => /\/ld[-.][^/]*$/.test(path))],
+      libraries: [...new Set(libraries.map(dirname))],
       cache: cacheFolder(),
       files: filesAmong(words),
       module: import.meta.url,

@@ -55,6 +55,11 @@ function isWritable({ use }: Need): boolean {
   return use === "change" || use === "listen" || use === "device";
 }
 
+/** Whether the processor executes what is there. */
+function isExecuted({ use }: Need): boolean {
+  return use === "run" || use === "load";
+}
+
 function isBelow(path: string, folder: string): boolean {
   return path.startsWith(`${folder}/`);
 }
@@ -188,7 +193,7 @@ function fill(needs: readonly Need[], calls: typeof MOUNT_CALLS): void {
 
 /** One folder for two uses. */
 function merge(a: Place, b: Place): Place {
-  const wider = isWritable(b) && !isWritable(a) || b.use === "run" && a.use === "read" ? b : a;
+  const wider = isWritable(b) && !isWritable(a) || isExecuted(b) && a.use === "read" ? b : a;
   const { isExport } = a.isExport === true ? a : b;
   // An export of the host's own /proc is more than what we need of it.
   const use = wider.use === "proc" ? (wider === a ? b : a).use : wider.use;
@@ -223,6 +228,6 @@ function bind(place: Place, all: readonly Place[], calls: typeof MOUNT_CALLS): v
   if (use !== "device" && inside.every((each) => each.use !== "device")) {
     attributes |= MOUNT_ATTR_NODEV;
   }
-  if (use !== "run" && inside.every((each) => each.use !== "run")) attributes |= MOUNT_ATTR_NOEXEC;
+  if (![place, ...inside].some(isExecuted)) attributes |= MOUNT_ATTR_NOEXEC;
   check(calls.setMountAttributes(real, attributes, true), `protect ${path}`);
 }

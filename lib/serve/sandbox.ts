@@ -114,6 +114,7 @@ const READ = LANDLOCK_FS.READ_FILE | LANDLOCK_FS.READ_DIR;
 const RIGHTS: Readonly<Record<Use, number>> = {
   read: READ,
   run: READ | LANDLOCK_FS.EXECUTE,
+  load: READ,
   proc: READ,
   change: ~(LANDLOCK_FS.EXECUTE | LANDLOCK_FS.IOCTL_DEV),
   device: LANDLOCK_FS.READ_FILE | LANDLOCK_FS.WRITE_FILE,

@@ -14,8 +14,10 @@ export type Use =
   | "change"
   /** Reading. */
   | "read"
-  /** Reading and running programs. */
+  /** Reading and running a program. */
   | "run"
+  /** Reading, and loading libraries into a program. */
+  | "load"
   /** Making a socket, and removing it. */
   | "listen"
   /** Connecting to a socket. */
@@ -79,8 +81,8 @@ export interface PolicySources {
 
 /** Where the runtime has its parts. */
 export interface RuntimePlaces {
-  /** The program. */
-  readonly program: string;
+  /** The program, and what the kernel starts to load its libraries. */
+  readonly programs: readonly string[];
   /** Folders of shared libraries that are loaded. */
   readonly libraries: readonly string[];
   /** Folder of packages and compiled sources. */
@@ -177,8 +179,8 @@ export function sandboxPolicy(
   const needs: Need[] = [
     { path: "/proc", use: "proc" },
     ...sources.temporary.map((path): Need => ({ path, use: "change" })),
-    { path: runtime.program, use: "run" },
-    ...[...SYSTEM_LIBRARIES, ...runtime.libraries].map(optional("run")),
+    ...runtime.programs.map((path): Need => ({ path, use: "run" })),
+    ...[...SYSTEM_LIBRARIES, ...runtime.libraries].map(optional("load")),
     ...[runtime.cache, ...runtime.files, ...SYSTEM_FILES].map(optional("read")),
     ...DEVICES.map(optional("device")),
   ];

@@ -27,7 +27,7 @@ const SOURCES: PolicySources = {
   firstFreePort: 1024,
   temporary: ["/tmp/own"],
   runtime: {
-    program: "/opt/deno",
+    programs: ["/opt/deno", "/opt/lib/ld.so"],
     libraries: ["/opt/lib"],
     cache: "/var/cache/deno",
     files: ["/etc/deno.json"],
@@ -108,7 +108,8 @@ Deno.test("sandboxPolicy() names what is used, and what for", () => {
   assert.equal(uses["/run/virtfs"], "listen");
   assert.equal(uses["/etc/v"], "read");
   assert.equal(uses["/opt/deno"], "run");
-  assert.equal(uses["/opt/lib"], "run");
+  assert.equal(uses["/opt/lib/ld.so"], "run");
+  assert.equal(uses["/opt/lib"], "load");
   assert.equal(uses["/var/cache/deno"], "read");
   assert.equal(uses["/etc/deno.json"], "read");
   assert.equal(uses["/opt/virtfs/lib"], "read");
@@ -121,6 +122,7 @@ Deno.test("sandboxPolicy() names what is used, and what for", () => {
   assert.deepEqual(required.map(({ path }) => path).sort(), [
     "/etc/v",
     "/opt/deno",
+    "/opt/lib/ld.so",
     "/proc",
     "/run/virtfs",
     "/srv/a",
