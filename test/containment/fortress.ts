@@ -73,6 +73,8 @@ export class Fortress implements AttackTarget, AsyncDisposable {
           ...listen.map((address) => `--listen=${address}`),
           "--workers=1",
           "--log-level=error",
+          // The server's own walls, alone; test/sandbox_test.ts has the other one.
+          "--sandbox=off",
           ...options.args ?? [],
         ],
       });
