@@ -206,7 +206,8 @@ class Device implements AsyncDisposable {
       device,
       fd: listener.fd,
       lockDirectory,
-      maxHandles: 1024,
+      descriptors: { maxHandles: 1024, maxFiles: 1024 },
+      memory: { buffers: 1 << 26, xattrs: 1 << 24 },
     });
     await started.#until("ready");
     return started;

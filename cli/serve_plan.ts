@@ -159,6 +159,8 @@ export function planServe(
       maxFids: settings.maxFids ?? 65_536,
       maxInflight: settings.maxInflight ?? 256,
       idleTimeoutMs: (settings.idleTimeout ?? 0) * 1000,
+      handshakeTimeoutMs: (settings.handshakeTimeout ?? 30) * 1000,
+      maxMemory: settings.maxMemory ?? 256 * 2 ** 20,
       disable: settings.disable ?? [],
     },
     notes,

@@ -40,6 +40,8 @@ Deno.test("planServe() fills in the defaults", () => {
       maxFids: 65_536,
       maxInflight: 256,
       idleTimeoutMs: 0,
+      handshakeTimeoutMs: 30_000,
+      maxMemory: 268_435_456,
       disable: [],
       devices: [],
     },
@@ -61,6 +63,8 @@ Deno.test("planServe() takes what was said", () => {
     maxFids: 3,
     maxInflight: 4,
     idleTimeout: 5,
+    handshakeTimeout: 6,
+    maxMemory: 7_000_000,
     disable: ["Trename"],
     logLevel: "debug",
     logFormat: "json",
@@ -76,6 +80,8 @@ Deno.test("planServe() takes what was said", () => {
     maxFids: 3,
     maxInflight: 4,
     idleTimeoutMs: 5000,
+    handshakeTimeoutMs: 6000,
+    maxMemory: 7_000_000,
     disable: ["Trename"],
   });
   assert.equal(exports[0]?.readOnly, true);

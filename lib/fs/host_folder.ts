@@ -48,8 +48,25 @@ export class HostFolder extends HostOpened {
   /** Lists entries until the sink is full. */
   override readdir(offset: bigint, into: DirectorySink): void {
     // From 0 always means from the start, so that what changed since is seen.
-    if (!this.#isAt(offset) || (offset === 0n && !this.#isFresh)) this.#seek(offset);
+    if (offset !== this.#offset || (offset === 0n && !this.#isFresh)) this.#seek(offset);
     this.#isFresh = false;
+    try {
+      this.#list(into);
+    } finally {
+      // What was read ahead is read again: a client must not collect buffers by opening folders.
+      if (this.#buffer !== null && this.shared.isShortOfBuffers && this.#offset < NOWHERE) {
+        this.#seek(this.#offset);
+      }
+    }
+  }
+
+  /** Closes the descriptor and gives the buffer back. */
+  override drop(): void {
+    this.#giveBuffer();
+    super.drop();
+  }
+
+  #list(into: DirectorySink): void {
     let cursor = this.#cursor;
     for (;;) {
       if (!this.#hasEntry) {
@@ -66,16 +83,11 @@ export class HostFolder extends HostOpened {
     }
   }
 
-  /** Closes the descriptor and gives the buffer back. */
-  override drop(): void {
-    this.#giveBuffer();
-    super.drop();
-  }
-
   #seek(offset: bigint): void {
     ok(seekTo(this.fd, offset));
     this.#hasEntry = false;
-    this.#cursor?.reset(0);
+    if (this.shared.isShortOfBuffers) this.#giveBuffer();
+    else this.#cursor?.reset(0);
     this.#note(offset);
   }
 
@@ -146,8 +158,8 @@ export class HostFolder extends HostOpened {
     this.#offsetHigh = view.getUint32(packed + 12, true);
   }
 
-  #isAt(offset: bigint): boolean {
-    return offset === (BigInt(this.#offsetHigh) << 32n | BigInt(this.#offsetLow));
+  get #offset(): bigint {
+    return BigInt(this.#offsetHigh) << 32n | BigInt(this.#offsetLow);
   }
 
   #note(offset: bigint): void {

@@ -56,8 +56,6 @@ export const EVENT_LOOP_TIMERS: Timers = {
 const FIRST_WAIT_MS = 1;
 /** then after twice as many each time, up to this many. */
 const LAST_WAIT_MS = 64;
-/** Most ranges that a tree keeps; more is ENOLCK. */
-const MAX_TREE_LOCKS = 262_144;
 
 interface Holder {
   readonly owner: LockOwner;
@@ -193,45 +191,55 @@ export class HostLocks {
     if (type === "unlock") {
       if (held === undefined) return true;
       ok(ofdSetLock(held.fd, F_UNLCK, start, length));
-      this.#note(range, last, owner);
+      this.#set(type, start, last, owner);
       if (!this.#table.holds(owner)) this.#keep((holder) => holder !== held);
       return true;
     }
-    const shared = this.#shared;
     // A new range can split one in three.
     if (this.#table.size > MAX_LOCKS - 2) throw errno("ENOLCK");
-    if (shared.lockRanges > MAX_TREE_LOCKS - 2) throw errno("ENOLCK");
-    if (held === undefined && shared.lockDescriptors >= shared.maxLockDescriptors) {
-      throw errno("ENOLCK");
-    }
-    const fd = held?.fd ?? this.#open();
+    if (!this.#shared.descriptors.locks.hasMore(owner.session, 2)) throw errno("ENOLCK");
+    const fd = held?.fd ?? this.#openFor(owner);
     const result = ofdSetLock(fd, type === "read" ? F_RDLCK : F_WRLCK, start, length);
     if (result < 0) {
-      if (held === undefined) close(fd);
+      if (held === undefined) this.#close(fd, owner);
       if (result === -EAGAIN || result === -EACCES || result === -EINTR) return false;
       failed(result);
     }
-    if (held === undefined) {
-      this.#holders.push({ owner, fd });
-      shared.lockDescriptors++;
-    }
-    this.#note(range, last, owner);
+    if (held === undefined) this.#holders.push({ owner, fd });
+    this.#set(type, start, last, owner);
     return true;
   }
 
-  /** Enters in the table what the kernel has granted. */
-  #note({ type, start }: LockRange, last: bigint, owner: LockOwner): void {
+  /** Notes what the kernel has granted, and how many ranges the session has now. */
+  #set(type: LockRange["type"], start: bigint, last: bigint, owner: LockOwner): void {
     const before = this.#table.size;
     this.#table.set(type, start, last, owner);
-    this.#shared.lockRanges += this.#table.size - before;
+    this.#shared.descriptors.locks.add(owner.session, this.#table.size - before);
   }
 
-  /** Takes out of the table what a session holds. Returns whether it held anything. */
+  /** Forgets all ranges of a session. Returns whether there were any. */
   #drop(session: object): boolean {
     const before = this.#table.size;
-    const hasHeld = this.#table.dropSession(session);
-    this.#shared.lockRanges += this.#table.size - before;
-    return hasHeld;
+    const had = this.#table.dropSession(session);
+    this.#shared.descriptors.locks.add(session, this.#table.size - before);
+    return had;
+  }
+
+  /** The descriptor of an owner, which is one of the open files that are dealt out. */
+  #openFor(owner: LockOwner): number {
+    const { files } = this.#shared.descriptors;
+    if (!files.tryTake(owner.session, 1)) throw errno("ENOLCK");
+    try {
+      return this.#open();
+    } catch (error) {
+      files.give(owner.session, 1);
+      throw error;
+    }
+  }
+
+  #close(fd: number, owner: LockOwner): void {
+    close(fd);
+    this.#shared.descriptors.files.give(owner.session, 1);
   }
 
   #holder(owner: LockOwner): Holder | undefined {
@@ -245,8 +253,7 @@ export class HostLocks {
       if (stays(holder)) {
         kept.push(holder);
       } else {
-        close(holder.fd);
-        this.#shared.lockDescriptors--;
+        this.#close(holder.fd, holder.owner);
       }
     }
     this.#holders = kept;
@@ -256,7 +263,7 @@ export class HostLocks {
   #open(): number {
     let fd = this.#tryOpen();
     if (fd === -EMFILE || fd === -ENFILE) {
-      this.#shared.reclaim();
+      this.#shared.descriptors.reclaim();
       fd = this.#tryOpen();
     }
     if (fd === -EMFILE || fd === -ENFILE) throw errno("ENOLCK");

@@ -66,9 +66,11 @@ import {
 } from "../p9/mod.ts";
 import type { Qid } from "../p9/mod.ts";
 import type { Ownership, Place } from "./credentials.ts";
+import type { HandleHolder, Urgency } from "./descriptors.ts";
 import { HostFile } from "./host_file.ts";
 import { HostFolder } from "./host_folder.ts";
 import { HostLocks } from "./host_locks.ts";
+import type { HostOpened } from "./host_opened.ts";
 import { failed, ok, STATX_MASK } from "./host_shared.ts";
 import type { HostShared } from "./host_shared.ts";
 import { encodeDevice, NO_ID, PERMISSIONS, qidTypeOf, XATTR_SIZE_MAX } from "./modes.ts";
@@ -93,9 +95,18 @@ const HANDLE_FLAGS = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 /** A file that comes and goes while it is to be created: tried so often, then left to the client. */
 const CREATE_ATTEMPTS = 8;
+/**
+ * Folders that a node can be below: twice as many as the longest path that Linux takes has. To open
+ * a handle again costs two calls for each, so it must not be left to the client how many there are.
+ */
+const MAX_DEPTH = 4096;
+/** Folders that somebody may have put one above the other by moving them. */
+const MAX_CHAIN = 3 * MAX_DEPTH;
 
 /** A file of the host of any type, held by an `O_PATH` descriptor. */
-export class HostNode implements Node, Place {
+export class HostNode implements Node, Place, HandleHolder {
+  /** Place in the table of handles. */
+  slot = -1;
   readonly #shared: HostShared;
   readonly #qid: { readonly type: number; version: number; readonly path: bigint };
   /** Type on the host: what can be opened depends on it. */
@@ -118,11 +129,15 @@ export class HostNode implements Node, Place {
   #locks: HostLocks | null = null;
   /** Open files by session, while there are any. */
   #opened: Map<object, number> | null = null;
+  /** The first of the open files. */
+  #file: HostOpened | null = null;
   #openCount = 0;
   /** Nodes recorded below this one whose descriptors are open. */
   #openChildren = 0;
   /** Set at every use, taken away by the search for handles to close. */
   #wasUsed = true;
+  /** Folders above, as of the day when the last one was recorded. */
+  #depth: number;
 
   /**
    * Makes the node of the file that was just looked at, with one reference.
@@ -142,8 +157,9 @@ export class HostNode implements Node, Place {
     const { statx: found } = shared;
     this.#shared = shared;
     this.#fd = fd;
-    shared.handles++;
+    shared.descriptors.add(this);
     this.#parent = parent;
+    this.#depth = parent === null ? 0 : parent.#depth + 1;
     if (parent !== null) parent.hold().#openChildren++;
     this.#name = name;
     this.#hostType = found.mode & S_IFMT;
@@ -186,15 +202,24 @@ export class HostNode implements Node, Place {
     return this.#references;
   }
 
+  /** Folders above it, which it keeps alive. */
+  get depth(): number {
+    return this.#depth;
+  }
+
   /** Locks held and waited for. */
   get lockCount(): number {
     return this.#locks?.count ?? 0;
   }
 
-  /** The `O_PATH` descriptor, opened again if it was closed to save descriptors. */
+  /**
+   * The `O_PATH` descriptor; where that was closed to save descriptors, the one of an open file of
+   * this node, or it is opened again.
+   */
   handle(): number {
     this.#wasUsed = true;
-    return this.#fd >= 0 ? this.#fd : this.#recover();
+    if (this.#fd >= 0) return this.#fd;
+    return this.#file !== null ? this.#file.fd : this.#recover();
   }
 
   /** That of the folder above. */
@@ -229,6 +254,7 @@ export class HostNode implements Node, Place {
   walk(name: string, _by: Identity): HostNode {
     const shared = this.#shared;
     shared.checkShown(name);
+    if (this.#depth >= MAX_DEPTH) throw errno("ENAMETOOLONG");
     const fd = this.#openEntry(name);
     if (fd < 0) failed(fd);
     return this.#found(fd, name);
@@ -319,13 +345,13 @@ export class HostNode implements Node, Place {
       shared.checkWritable();
     }
     if (type === S_IFDIR) {
-      const fd = this.#reopen(HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME);
+      const fd = this.#reopen(HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME, by.session);
       return new HostFolder(shared, this.hold(), fd, by.session);
     }
     if ((flags & O_DIRECTORY) !== 0) throw errno("ENOTDIR");
     // The host's type decides: opening a device or FIFO may have effects that nobody asked for.
     if (type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("ENXIO");
-    const fd = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS);
+    const fd = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS, by.session);
     return new HostFile(shared, this.hold(), fd, flags, by.session);
   }
 
@@ -336,15 +362,13 @@ export class HostNode implements Node, Place {
     shared.checkShown(name);
     shared.checkWritable();
     if ((flags & O_DIRECTORY) !== 0) throw errno("EINVAL");
+    if (this.#depth >= MAX_DEPTH) throw errno("ENAMETOOLONG");
+    shared.descriptors.makeRoom();
     // Always exclusive: to open what exists is left to open(), which knows what must not be opened.
     const wanted = flags & OPEN_FLAGS & ~O_NOATIME | SAFE_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW;
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
-      const fd = openat(
-        this.handle(),
-        name,
-        wanted,
-        credentials.creationMode(S_IFREG | mode & PERMISSIONS),
-      );
+      const created = credentials.creationMode(S_IFREG | mode & PERMISSIONS);
+      const fd = shared.openFile(by.session, () => openat(this.handle(), name, wanted, created));
       if (fd >= 0) return this.#created(fd, name, flags, mode & PERMISSIONS, gid, by);
       if (fd !== -EEXIST || (flags & O_EXCL) !== 0) failed(fd);
       const existing = this.#tryWalk(name);
@@ -399,7 +423,7 @@ export class HostNode implements Node, Place {
   link(name: string, target: Node, _by: Identity): void {
     const shared = this.#start(name);
     const source = own(target);
-    shared.isPinned = true;
+    shared.descriptors.isPinned = true;
     try {
       ok(linkFd(source.handle(), this.handle(), name));
       const kept = shared.credentials.linked?.(source, this.handle(), name) ?? 0;
@@ -408,20 +432,20 @@ export class HostNode implements Node, Place {
         failed(kept);
       }
     } finally {
-      shared.isPinned = false;
+      shared.descriptors.isPinned = false;
     }
   }
 
   /** Removes a name. */
   unlink(name: string, directory: boolean, _by: Identity): void {
     const shared = this.#start(name);
-    shared.isPinned = true;
+    shared.descriptors.isPinned = true;
     try {
       this.#secure(name);
       ok(shared.credentials.removing?.(this.handle(), name, directory) ?? 0);
       ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
     } finally {
-      shared.isPinned = false;
+      shared.descriptors.isPinned = false;
     }
   }
 
@@ -430,7 +454,8 @@ export class HostNode implements Node, Place {
     const target = own(to);
     const shared = this.#start(name);
     target.#start(newName);
-    shared.isPinned = true;
+    if (target.#levels() > MAX_DEPTH) throw errno("ENAMETOOLONG");
+    shared.descriptors.isPinned = true;
     try {
       this.#secure(name);
       target.#secure(newName);
@@ -444,7 +469,7 @@ export class HostNode implements Node, Place {
       const moved = target.#lookup(newName);
       if (moved !== undefined) moved.#place(target, newName);
     } finally {
-      shared.isPinned = false;
+      shared.descriptors.isPinned = false;
     }
   }
 
@@ -514,10 +539,26 @@ export class HostNode implements Node, Place {
   }
 
   /** Counts an open file in. */
-  opened(session: object): void {
+  opened(file: HostOpened, session: object): void {
+    file.next = this.#file;
+    if (this.#file !== null) this.#file.previous = file;
+    this.#file = file;
     this.#openCount++;
     this.#opened ??= new Map();
     this.#opened.set(session, (this.#opened.get(session) ?? 0) + 1);
+  }
+
+  /** An open file is about to be closed. If its descriptor was the last one, its node gets another. */
+  closing(file: HostOpened): void {
+    if (this.#file === file) this.#file = file.next;
+    if (file.previous !== null) file.previous.next = file.next;
+    if (file.next !== null) file.next.previous = file.previous;
+    file.next = file.previous = null;
+    if (this.#file !== null || this.#fd >= 0 || this.#references === 1) return;
+    // By its name it might not be found any more.
+    this.#shared.descriptors.makeRoom();
+    const fd = this.#shared.openAgain(file.fd, O_PATH | O_CLOEXEC);
+    if (fd >= 0) this.#restore(fd);
   }
 
   /** Counts an open file out, and gives its reference back. */
@@ -567,19 +608,27 @@ export class HostNode implements Node, Place {
     this.#closeHandle();
   }
 
-  /** Closes the descriptor if it can be had again and was not used since the last search. Returns whether. */
-  reclaim(): boolean {
-    if (this.#fd < 0 || this.#parent === null) return false;
-    if (this.#wasUsed) {
-      this.#wasUsed = false;
-      return false;
+  /** Closes the descriptor if it can be had again or is not worth that much. */
+  reclaim(urgency: Urgency): boolean {
+    const parent = this.#parent;
+    if (this.#fd < 0 || parent === null) return false;
+    if (urgency === 0) {
+      if (this.#wasUsed) {
+        this.#wasUsed = false;
+        return false;
+      }
+      // What is below would have to look for it first.
+      if (this.#openChildren > 0 && this.#file === null) return false;
     }
-    // Below an open node all are open up to the root, so that no recovery needs many steps at once.
-    if (this.#openCount > 0 || this.#openChildren > 0 || this.lockCount > 0) return false;
-    // A file without its name could not be had again.
-    const { statx: found } = this.#shared;
-    const result = statx(this.#parent.#fd, this.#name, LOOK, STATX_MASK, found);
-    if (result < 0 || !this.#isFound()) return false;
+    // The descriptor of an open file does as well. Without one, a file without its name could not
+    // be had again; nor can it be told of a file whose folder is closed whether it has one.
+    if (this.#file === null && urgency < 2) {
+      const above = parent.#fd >= 0 ? parent.#fd : parent.#file?.fd ?? -1;
+      if (above < 0 && urgency === 0) return false;
+      const { statx: found } = this.#shared;
+      const result = above < 0 ? 0 : statx(above, this.#name, LOOK, STATX_MASK, found);
+      if (result < 0 || above >= 0 && !this.#isFound()) return false;
+    }
     this.#closeHandle();
     this.#shared.reclaimed++;
     return true;
@@ -598,10 +647,10 @@ export class HostNode implements Node, Place {
   /** Opens an entry as a handle: no permission is needed, nothing happens to it, no link is followed. */
   #openEntry(name: string): number {
     const shared = this.#shared;
-    shared.makeRoom();
+    shared.descriptors.makeRoom();
     const fd = openat(this.handle(), name, HANDLE_FLAGS, 0);
     if (fd !== -EMFILE && fd !== -ENFILE) return fd;
-    shared.reclaim();
+    shared.descriptors.reclaim();
     return openat(this.handle(), name, HANDLE_FLAGS, 0);
   }
 
@@ -628,8 +677,8 @@ export class HostNode implements Node, Place {
       known = shared.foreign.get(key);
     }
     // Without its descriptor a node does not keep its inode number from being given to another file.
-    if (known !== undefined && (known.#fd >= 0 || known.#isFound())) {
-      if (known.#fd < 0) {
+    if (known !== undefined && (known.#isHeld || known.#isFound())) {
+      if (!known.#isHeld) {
         known.#restore(fd);
       } else {
         close(fd);
@@ -667,7 +716,7 @@ export class HostNode implements Node, Place {
     const node = shared.isAtHome()
       ? shared.nodes.get(shared.statx.ino)
       : shared.foreign.get(foreignKey(shared));
-    return node !== undefined && (node.#fd >= 0 || node.#isFound()) ? node : undefined;
+    return node !== undefined && (node.#isHeld || node.#isFound()) ? node : undefined;
   }
 
   /** As walk(); null if there is no such entry. */
@@ -689,7 +738,7 @@ export class HostNode implements Node, Place {
   #secure(name: string): void {
     if (this.#shared.reclaimed === 0) return;
     const node = this.#lookup(name);
-    if (node === undefined || node.#fd >= 0) return;
+    if (node === undefined || node.#isHeld) return;
     node.#place(this, name);
     node.handle();
   }
@@ -702,7 +751,9 @@ export class HostNode implements Node, Place {
     // The host may have moved a folder, so that the new parent is recorded below this node. What
     // lies between must not become a circle: its record is the old one and is cut at the root.
     let below: HostNode | null = null;
+    let levels = 0;
     for (let at: HostNode | null = parent; at !== null; at = at.#parent) {
+      if (++levels > MAX_CHAIN) return; // the old record, which is wrong, is as good
       if (at === this) {
         if (below === null) return;
         below.#moveUnder(this.#root(), below.#name);
@@ -716,12 +767,25 @@ export class HostNode implements Node, Place {
   #moveUnder(parent: HostNode, name: string): void {
     const old = this.#parent;
     this.#parent = parent.hold();
+    this.#depth = parent.#depth + 1;
     this.#name = name;
     if (this.#fd >= 0) {
       parent.#openChildren++;
       if (old !== null) old.#openChildren--;
     }
     old?.release();
+  }
+
+  /** Folders above it, counted. */
+  #levels(): number {
+    let levels = 0;
+    for (let at = this.#parent; at !== null && levels <= MAX_DEPTH; at = at.#parent) levels++;
+    return levels;
+  }
+
+  /** Whether a descriptor keeps the file alive, so that its number can be no other file's. */
+  get #isHeld(): boolean {
+    return this.#fd >= 0 || this.#file !== null;
   }
 
   #root(): HostNode {
@@ -749,42 +813,51 @@ export class HostNode implements Node, Place {
         found.btimeNsec === this.#birthNsec && found.btimeSec === this.#birthSec);
   }
 
-  /** Opens the handle again, and those above it that are closed too: of the same files or none. */
+  /** Opens the handle again, by way of those above it that are closed too: of the same files or none. */
   #recover(): number {
-    const shared = this.#shared;
-    const wasPinned = shared.isPinned;
-    shared.makeRoom();
-    shared.isPinned = true;
+    const { descriptors } = this.#shared;
+    descriptors.makeRoom();
+    const closed: HostNode[] = [];
+    let top: HostNode | null = this as HostNode;
+    for (; top !== null && top.#fd < 0 && top.#file === null; top = top.#parent) {
+      closed.push(top);
+      if (closed.length > MAX_CHAIN) throw errno("ESTALE");
+    }
+    if (top === null) throw errno("ESTALE"); // the tree is closed
+    let above = top.#fd >= 0 ? top.#fd : (top.#file as HostOpened).fd;
+    // Of those in between, only as many stay open as there is room for.
+    let passing = -1;
     try {
-      const closed: HostNode[] = [];
-      for (let node: HostNode | null = this as HostNode; node !== null; node = node.#parent) {
-        if (node.#fd >= 0) break;
-        closed.push(node);
+      for (let node = closed.pop(); node !== undefined; node = closed.pop()) {
+        const fd = node.#openAgain(above);
+        if (passing >= 0) close(passing);
+        passing = -1;
+        if (node === this || descriptors.hasRoom) node.#restore(fd);
+        else passing = fd;
+        above = fd;
       }
-      for (let node = closed.pop(); node !== undefined; node = closed.pop()) node.#openAgain();
     } finally {
-      shared.isPinned = wasPinned;
+      if (passing >= 0) close(passing);
     }
     return this.#fd;
   }
 
-  #openAgain(): void {
-    const parent = this.#parent;
-    if (parent === null) throw errno("ESTALE"); // the tree is closed
-    const fd = openat(parent.#fd, this.#name, HANDLE_FLAGS, 0);
+  /** A new handle, found in the folder that the node was in last. */
+  #openAgain(above: number): number {
+    const fd = openat(above, this.#name, HANDLE_FLAGS, 0);
     if (fd < 0) throw errno(fd === -ENOENT || fd === -ENOTDIR ? "ESTALE" : -fd);
     const result = statx(fd, null, LOOK, STATX_MASK, this.#shared.statx);
     if (result < 0 || !this.#isFound()) {
       close(fd);
       throw errno("ESTALE");
     }
-    this.#restore(fd);
+    return fd;
   }
 
   #restore(fd: number): void {
     this.#fd = fd;
     this.#wasUsed = true;
-    this.#shared.handles++;
+    this.#shared.descriptors.add(this);
     this.#shared.reclaimed--;
     if (this.#parent !== null) this.#parent.#openChildren++;
   }
@@ -793,7 +866,7 @@ export class HostNode implements Node, Place {
     if (this.#fd < 0) return;
     close(this.#fd);
     this.#fd = -1;
-    this.#shared.handles--;
+    this.#shared.descriptors.remove(this);
     if (this.#parent !== null) this.#parent.#openChildren--;
   }
 
@@ -815,18 +888,25 @@ export class HostNode implements Node, Place {
     return parent;
   }
 
-  /** A descriptor with access to the file itself. */
-  #reopen(flags: number): number {
-    let fd = this.#shared.openAgain(this.handle(), flags);
+  /** A descriptor with access to the file itself, that a session keeps. */
+  #reopen(flags: number, session: object): number {
+    const fd = this.#shared.openFile(session, () => this.#tryReopen(flags));
+    return fd < 0 ? failed(fd) : fd;
+  }
+
+  /** As `#reopen`, for a moment; or minus the error. */
+  #tryReopen(flags: number): number {
+    const shared = this.#shared;
+    let fd = shared.openAgain(this.handle(), flags);
     if (fd === -EMFILE || fd === -ENFILE) {
-      this.#shared.reclaim();
-      fd = this.#shared.openAgain(this.handle(), flags);
+      shared.descriptors.reclaim();
+      fd = shared.openAgain(this.handle(), flags);
     }
     // Only the owner may leave the time of last read alone.
     if (fd === -EPERM && (flags & O_NOATIME) !== 0) {
-      fd = this.#shared.openAgain(this.handle(), flags & ~O_NOATIME);
+      fd = shared.openAgain(this.handle(), flags & ~O_NOATIME);
     }
-    return fd < 0 ? failed(fd) : fd;
+    return fd;
   }
 
   #noteLocks(): void {
@@ -842,7 +922,7 @@ export class HostNode implements Node, Place {
       return;
     }
     // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
-    const fd = this.#reopen(O_WRONLY | SAFE_FLAGS);
+    const fd = ok(this.#tryReopen(O_WRONLY | SAFE_FLAGS));
     try {
       ok(ftruncate(fd, size));
     } finally {
@@ -874,6 +954,7 @@ export class HostNode implements Node, Place {
     } catch (error) {
       node?.release();
       close(fd);
+      shared.descriptors.files.give(by.session, 1);
       unlinkat(this.handle(), name, 0);
       throw error;
     }

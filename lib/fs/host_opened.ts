@@ -18,15 +18,19 @@ export abstract class HostOpened implements OpenFile {
   readonly #node: HostNode;
   readonly #session: object;
   #fd: number;
+  /** Another open file of the same node. The list is the node's. */
+  next: HostOpened | null = null;
+  /** The one before in that list. */
+  previous: HostOpened | null = null;
 
-  /** Takes over `fd` and the caller's reference on `node`. */
+  /** Takes over `fd`, the caller's share of the descriptors, and his reference on `node`. */
   constructor(shared: HostShared, node: HostNode, fd: number, session: object) {
     this.shared = shared;
     this.#node = node;
     this.#fd = fd;
     this.#session = session;
     shared.files.add(this);
-    node.opened(session);
+    node.opened(this, session);
   }
 
   /** The node. */
@@ -79,6 +83,7 @@ export abstract class HostOpened implements OpenFile {
     if (this.#fd < 0) {
       throw new RangeError(`Cannot close "${this.#node.name}": the file is closed already`);
     }
+    this.#node.closing(this);
     this.drop();
     this.#node.closed(this.#session);
   }
@@ -88,5 +93,6 @@ export abstract class HostOpened implements OpenFile {
     close(this.#fd);
     this.#fd = -1;
     this.shared.files.delete(this);
+    this.shared.descriptors.files.give(this.#session, 1);
   }
 }

@@ -22,6 +22,7 @@ import {
 } from "../linux/mod.ts";
 import { errno } from "../p9/mod.ts";
 import type { Credentials, Ownership } from "./credentials.ts";
+import type { Descriptors } from "./descriptors.ts";
 import type { EntryTypes } from "./entries.ts";
 import type { HostNode } from "./host_node.ts";
 import type { HostOpened } from "./host_opened.ts";
@@ -43,14 +44,8 @@ const ENTRY_BYTES = 32_768;
 const KEPT_BUFFERS = 8;
 /** Bytes for reads and writes of memory whose address is not known. */
 const BOUNCE_BYTES = 262_144;
-/** Descriptors for locks, however few there are, */
-const MIN_LOCK_DESCRIPTORS = 16;
-/** and however many. */
-const MAX_LOCK_DESCRIPTORS = 4096;
-/** Handles closed at once when there are too many. */
-const RECLAIM_BATCH = 64;
-/** Nodes looked at for one handle that can be closed. */
-const RECLAIM_EFFORT = 16;
+/** Buffers that may be in use: a folder listed beyond that gives its own back after each part. */
+const MAX_BUFFERS = 64;
 
 /** Throws the errno of a failed call. */
 export function failed(result: number): never {
@@ -120,18 +115,10 @@ export class HostShared {
   readonly ownership: Ownership = { mode: 0, uid: 0, gid: 0, rdev: 0n };
   /** What becomes of types of entries. */
   readonly entryTypes: EntryTypes;
-  /** Descriptors of locks, counted together. */
-  lockDescriptors = 0;
-  /** Most of them: every owner of locks on a file takes one. */
-  readonly maxLockDescriptors: number;
-  /** Ranges locked, counted together. */
-  lockRanges = 0;
-  /** Handles that nodes have open. */
-  handles = 0;
+  /** Descriptors that this tree has together with the others of its thread. */
+  readonly descriptors: Descriptors;
   /** Nodes whose handle was closed to save descriptors. */
   reclaimed = 0;
-  /** True while an operation works with more than one handle, of which none may be closed. */
-  isPinned = false;
   /** Device of the root. */
   rootMajor = 0;
   /** Its minor number. */
@@ -139,8 +126,7 @@ export class HostShared {
   /** Mount of the root. */
   rootMount = 0n;
   /** "/proc/self/fd": the way from a handle to a descriptor with access. */
-  readonly #descriptors: number;
-  readonly #maxHandles: number;
+  readonly #self: number;
   readonly #lockDirectory: string | undefined;
   #devices: DeviceTable | undefined;
   #hasLockDirectory = false;
@@ -148,7 +134,7 @@ export class HostShared {
   #hasWarned = false;
   #bounce: MappedMemory | undefined;
   readonly #buffers: MappedMemory[] = [];
-  #hand: Iterator<HostNode> | undefined;
+  #taken = 0;
 
   /** All members are options of the tree. */
   constructor(options: {
@@ -158,7 +144,7 @@ export class HostShared {
     readonly devices: DeviceTable | undefined;
     readonly warn: (text: string) => void;
     readonly timers: Timers;
-    readonly maxHandles: number;
+    readonly descriptors: Descriptors;
     readonly lockDirectory: string | undefined;
   }) {
     const { credentials } = options;
@@ -172,15 +158,10 @@ export class HostShared {
     this.#devices = options.devices;
     this.warn = options.warn;
     this.timers = options.timers;
-    this.#descriptors = check(
+    this.descriptors = options.descriptors;
+    this.#self = check(
       openat(AT_FDCWD, "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0),
       'open "/proc/self/fd"',
-    );
-    this.#maxHandles = options.maxHandles;
-    // Half as many again as the nodes take: the rest is for open files and connections.
-    this.maxLockDescriptors = Math.max(
-      MIN_LOCK_DESCRIPTORS,
-      Math.min(MAX_LOCK_DESCRIPTORS, options.maxHandles >>> 1),
     );
     this.#lockDirectory = options.lockDirectory;
   }
@@ -197,19 +178,28 @@ export class HostShared {
   }
 
   /**
-   * Makes sure that one more handle may be opened. Called before an operation takes any handle,
-   * since it may close all but those of nodes that are open, locked or above such.
-   */
-  makeRoom(): void {
-    if (this.handles >= this.#maxHandles) this.reclaim();
-  }
-
-  /**
    * Opens again what a handle refers to: the very same file, whatever its name leads to by now. One
    * step from an open folder costs two thirds of the whole path.
    */
   openAgain(handle: number, flags: number): number {
-    return openat(this.#descriptors, String(handle), flags, 0);
+    return openat(this.#self, String(handle), flags, 0);
+  }
+
+  /**
+   * Opens a file for a session, which may have only its share of them.
+   *
+   * @param open Opens it; a result below zero is a failure.
+   * @throws {Errno} EMFILE if the session has too many already.
+   */
+  openFile(session: object, open: () => number): number {
+    const { files } = this.descriptors;
+    if (!files.tryTake(session, 1)) throw errno("EMFILE");
+    let fd = -1;
+    try {
+      return fd = open();
+    } finally {
+      if (fd < 0) files.give(session, 1);
+    }
   }
 
   /** True if what statx saw last is on the device and mount of the root. */
@@ -274,43 +264,25 @@ export class HostShared {
     return mixed >>> 0 || 1;
   }
 
-  /** Closes handles of nodes that nobody used for a while; they are opened again when needed. */
-  reclaim(): void {
-    if (this.isPinned) return;
-    let closed = 0;
-    // Once round at most: what is in use now loses its mark in this round, its handle in a later one.
-    const effort = Math.min(
-      RECLAIM_BATCH * RECLAIM_EFFORT,
-      this.nodes.size + this.foreign.size,
-    );
-    for (let i = 0; i < effort && closed < RECLAIM_BATCH; i++) {
-      let next = this.#hand?.next();
-      if (next === undefined || next.done === true) {
-        this.#hand = this.#all();
-        next = this.#hand.next();
-      }
-      if (next.done !== true && next.value.reclaim()) closed++;
-    }
-  }
-
-  /** All nodes; goes on with those that come while it is under way. */
-  *#all(): Generator<HostNode> {
-    yield* this.nodes.values();
-    yield* this.foreign.values();
-  }
-
   /** Memory for a transfer whose own memory has no known address. */
   bounce(): MappedMemory {
     return this.#bounce ??= MappedMemory.anonymous(BOUNCE_BYTES);
   }
 
+  /** Whether so many buffers are in use that none should be kept between two requests. */
+  get isShortOfBuffers(): boolean {
+    return this.#taken > MAX_BUFFERS;
+  }
+
   /** A buffer for entries of a folder. */
   takeBuffer(): MappedMemory {
+    this.#taken++;
     return this.#buffers.pop() ?? MappedMemory.anonymous(ENTRY_BYTES);
   }
 
   /** Gives it back. */
   returnBuffer(buffer: MappedMemory): void {
+    this.#taken--;
     if (this.#buffers.length < KEPT_BUFFERS) this.#buffers.push(buffer);
     else buffer[Symbol.dispose]();
   }
@@ -328,7 +300,7 @@ export class HostShared {
 
   /** Gives all memory back, and removes what was made for locks. */
   dispose(): void {
-    close(this.#descriptors);
+    close(this.#self);
     this.#bounce?.[Symbol.dispose]();
     this.#bounce = undefined;
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();

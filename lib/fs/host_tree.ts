@@ -17,6 +17,7 @@ import {
 } from "../linux/mod.ts";
 import { S_IFMT } from "../p9/mod.ts";
 import type { Credentials } from "./credentials.ts";
+import { Descriptors } from "./descriptors.ts";
 import { EVENT_LOOP_TIMERS } from "./host_locks.ts";
 import type { Timers } from "./host_locks.ts";
 import { HostNode } from "./host_node.ts";
@@ -51,11 +52,10 @@ export interface HostTreeOptions {
    */
   readonly lockDirectory?: string;
   /**
-   * Most descriptors for nodes of this tree. Beyond it, nodes that were not used for a while close
-   * theirs and open them again when needed. By default half of what the process may have: less is
-   * right if it has several trees.
+   * Descriptors that the tree may have, together with the other trees of this thread. By default
+   * they are of its own: half of what the process may have for nodes, a quarter for open files.
    */
-  readonly maxHandles?: number;
+  readonly descriptors?: Descriptors;
 }
 
 /**
@@ -89,7 +89,10 @@ export class HostTree implements Tree {
       devices: options.devices,
       warn: options.warn ?? (() => {}),
       timers: options.timers ?? EVENT_LOOP_TIMERS,
-      maxHandles: options.maxHandles ?? Math.floor(descriptors / 2),
+      descriptors: options.descriptors ?? new Descriptors({
+        maxHandles: Math.floor(descriptors / 2),
+        maxFiles: Math.floor(descriptors / 4),
+      }),
       lockDirectory: options.lockDirectory,
     });
     const { statx: found } = this.#shared;

@@ -17,6 +17,7 @@ import type { TreeCapabilities } from "./conformance.ts";
 import { noneCredentials, passthroughCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
 import type { HostNode } from "./host_node.ts";
+import { Descriptors } from "./descriptors.ts";
 import { HostTree } from "./host_tree.ts";
 import type { HostTreeOptions } from "./host_tree.ts";
 import { DeviceTable } from "./qid.ts";
@@ -67,7 +68,7 @@ if (isRoot) {
 }
 treeConformance(
   "HostTree with few handles",
-  () => treeIn("/dev/shm", { maxHandles: 1 }),
+  () => treeIn("/dev/shm", { descriptors: new Descriptors({ maxHandles: 1, maxFiles: 1000 }) }),
   CAN,
 );
 
@@ -214,7 +215,7 @@ hostTest("gives up a very deep path without a deep stack", ({ root }) => {
   for (const node of nodes) node.release();
   assert.equal(deepest.attributes(by).nlink, 2);
   deepest.release();
-}, { maxHandles: 100 });
+}, { descriptors: new Descriptors({ maxHandles: 100, maxFiles: 1000 }) });
 
 hostTest("serves more nodes than it may have descriptors", ({ root, path }) => {
   const before = descriptors();
@@ -247,7 +248,7 @@ hostTest("serves more nodes than it may have descriptors", ({ root, path }) => {
   for (const node of nodes.slice(2)) node.attributes(by);
   assert.equal(second.attributes(by).nlink, 0);
   for (const node of nodes) node.release();
-}, { maxHandles: 200 });
+}, { descriptors: new Descriptors({ maxHandles: 200, maxFiles: 1000 }) });
 
 hostTest("is not taken in by a file that got the number of one that is gone", ({ root, path }) => {
   const names = Array.from({ length: 40 }, (_, i) => `f${i}`);
@@ -270,7 +271,7 @@ hostTest("is not taken in by a file that got the number of one that is gone", ({
   assert.equal(codeOf(() => (nodes[0] as HostNode).attributes(by)), "ESTALE");
   assert.equal((nodes[20] as HostNode).attributes(by).size, 3n);
   for (const node of [...nodes, ...fresh]) node.release();
-}, { parent: "/tmp", maxHandles: 3 });
+}, { parent: "/tmp", descriptors: new Descriptors({ maxHandles: 3, maxFiles: 1000 }) });
 
 hostTest("moves bytes straight to and from any number of pieces", ({ root }) => {
   using memory = MappedMemory.anonymous(1 << 20);

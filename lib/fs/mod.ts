@@ -13,6 +13,12 @@ export {
   type Place,
   type Squash,
 } from "./credentials.ts";
+export {
+  type DescriptorOptions,
+  Descriptors,
+  type HandleHolder,
+  type Urgency,
+} from "./descriptors.ts";
 export { HELD_OPERATIONS, type HeldOperation, HeldTree } from "./held_tree.ts";
 export { EVENT_LOOP_TIMERS, type Timers } from "./host_locks.ts";
 export { HostTree, type HostTreeOptions } from "./host_tree.ts";
@@ -20,3 +26,4 @@ export { MemoryTree, type MemoryTreeOptions, type SeededOptions } from "./memory
 export { type MemoryEntry, MemoryFile, MemoryNode } from "./memory_node.ts";
 export { DeviceTable, type MultiDevices } from "./qid.ts";
 export { segmentsOf } from "./segments_of.ts";
+export { Shares } from "./shares.ts";

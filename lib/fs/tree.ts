@@ -191,6 +191,8 @@ export interface DirectorySink {
 export interface Node {
   /** Identity as last seen; `type` and `path` never change in a node's life, `version` may. */
   readonly qid: Qid;
+  /** Folders above that the node keeps alive; 0 or nothing if it keeps none. */
+  readonly depth?: number;
   /** Takes one more reference. Returns the node itself. */
   hold(): this;
   /** Gives a reference back; after the last one the node holds no resources. */

@@ -52,12 +52,13 @@ class Process {
   readonly #around: Surroundings;
 
   constructor(start: Extract<ToDevice, { readonly kind: "start" }>) {
-    const { configuration, device, fd, lockDirectory, maxHandles } = start;
+    const { configuration, device, fd, lockDirectory, descriptors, memory } = start;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     const around: Surroundings = {
       devices: () => undefined,
       lockDirectory,
-      maxHandles,
+      descriptors,
+      memory,
       log: (event) => tell({ kind: "log", event }),
     };
     this.#bridge = null;

@@ -4,7 +4,9 @@
  * @module
  */
 import { F_SETFD, fcntl, FD_CLOEXEC } from "../linux/mod.ts";
+import type { DescriptorOptions } from "../fs/mod.ts";
 import type { Listener } from "../transport/mod.ts";
+import type { MemoryPlan } from "./budget.ts";
 import { Questions } from "./questions.ts";
 import type { FromWorker, ThreadCounts, ToDevice } from "./protocol.ts";
 import type { DeviceConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
@@ -42,8 +44,10 @@ export const DEVICE_COMMAND: readonly string[] = [
 export interface DeviceSurroundings {
   /** Folder for locks, shared by all processes of the server. */
   readonly lockDirectory: string;
-  /** Most descriptors for the nodes of one export. */
-  readonly maxHandles: number;
+  /** Descriptors of its trees. */
+  readonly descriptors: DescriptorOptions;
+  /** Memory that the guest may fill. */
+  readonly memory: MemoryPlan;
 }
 
 /** One device: its socket, which stays, and its process, which is started again if it dies. */

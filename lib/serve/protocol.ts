@@ -7,6 +7,8 @@
  *
  * @module
  */
+import type { DescriptorOptions } from "../fs/mod.ts";
+import type { MemoryPlan } from "./budget.ts";
 import type { DeviceConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
 /** Layout of the memory shared with a serving thread, in 32-bit words. */
@@ -31,10 +33,16 @@ export function makeShared(): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(4 * (SHARED.MAILBOX + MAILBOX_SIZE)));
 }
 
+/** Whether there is room for one more socket in the mailbox. */
+export function hasSocketRoom(shared: Int32Array<SharedArrayBuffer>): boolean {
+  const waiting = Atomics.load(shared, SHARED.PUT) - Atomics.load(shared, SHARED.TAKEN);
+  return (waiting | 0) < MAILBOX_SIZE;
+}
+
 /** Puts a socket in the mailbox. Returns false if there is no room. */
 export function putSocket(shared: Int32Array<SharedArrayBuffer>, fd: number): boolean {
+  if (!hasSocketRoom(shared)) return false;
   const put = Atomics.load(shared, SHARED.PUT);
-  if (((put - Atomics.load(shared, SHARED.TAKEN)) | 0) >= MAILBOX_SIZE) return false;
   Atomics.store(shared, SHARED.MAILBOX + (put & (MAILBOX_SIZE - 1)), fd);
   Atomics.store(shared, SHARED.PUT, (put + 1) | 0);
   return true;
@@ -55,8 +63,10 @@ export interface Common {
   readonly devices: ReadonlyMap<string, SharedArrayBuffer>;
   /** Folder for the locks on files that cannot be opened for writing. */
   readonly lockDirectory: string;
-  /** Most descriptors that the nodes of one export may hold in one thread. */
-  readonly maxHandles: number;
+  /** Descriptors that the trees of one thread may have. */
+  readonly descriptors: DescriptorOptions;
+  /** Memory that the clients of one thread may fill. */
+  readonly memory: MemoryPlan;
 }
 
 /** From the main thread. */
@@ -115,7 +125,8 @@ export type ToDevice =
     /** The listening socket, inherited. */
     readonly fd: number;
     readonly lockDirectory: string;
-    readonly maxHandles: number;
+    readonly descriptors: DescriptorOptions;
+    readonly memory: MemoryPlan;
   }
   | { readonly kind: "reload"; readonly id: number; readonly configuration: ServeConfiguration }
   | { readonly kind: "statistics"; readonly id: number }

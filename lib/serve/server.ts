@@ -9,10 +9,8 @@ import {
   EAGAIN,
   EPOLLIN,
   eventfdWrite,
-  getrlimit,
   ignoreSignal,
   requireLinux,
-  RLIMIT_NOFILE,
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
@@ -27,10 +25,12 @@ import {
   Reactor,
 } from "../transport/mod.ts";
 import { Access } from "./access.ts";
+import { planDescriptors, planMemory, raiseDescriptorLimit } from "./budget.ts";
 import { DeviceHandle, type DeviceSurroundings } from "./devices.ts";
 import {
   type Common,
   type FromWorker,
+  hasSocketRoom,
   makeShared,
   putSocket,
   SHARED,
@@ -40,7 +40,14 @@ import {
 } from "./protocol.ts";
 import { Questions } from "./questions.ts";
 import { Refusals } from "./refusals.ts";
-import type { LogEvent, RunningServer, ServeConfiguration, Statistics } from "./types.ts";
+import { Repeated } from "./repeated.ts";
+import {
+  DEFAULT_MEMORY,
+  type LogEvent,
+  type RunningServer,
+  type ServeConfiguration,
+  type Statistics,
+} from "./types.ts";
 
 /** What a server needs of whoever starts it. */
 export interface StartOptions {
@@ -50,22 +57,32 @@ export interface StartOptions {
 
 /** Milliseconds to wait for threads that were told to stop. */
 const STOP_MS = 1000;
-/** Descriptors that a tree needs for its nodes even if there are hardly any. */
-const MIN_HANDLES = 16;
+/** Sockets, eventfds and memory files that the process of a device has. */
+const DEVICE_SOCKETS = 64;
+/** Connections taken before others on the main thread get their turn. */
+const ROUND = 64;
 /** Milliseconds without accepting when there are no descriptors left. */
 const PAUSE_MS = 200;
+/** Milliseconds without accepting when the threads have not taken yet what they were given. */
+const SOON_MS = 1;
 
 /** What all serving threads share. It grows with exports, and what is in it stays. */
 class Shared {
   readonly #lockDirectory: string;
   readonly #devices = new Map<string, SharedArrayBuffer>();
-  /** Descriptors that the process may have: half of them are for nodes. */
-  readonly #descriptors: number;
+  /** Descriptors that the process may have. */
+  readonly #limit = raiseDescriptorLimit();
+  /** Open files of all threads. */
+  readonly #files = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(lockDirectory: string) {
     this.#lockDirectory = lockDirectory;
-    const limit = getrlimit(RLIMIT_NOFILE);
-    this.#descriptors = typeof limit === "number" ? 1024 : Math.min(Number(limit.soft), 1 << 20);
+  }
+
+  /** Connections that there are descriptors for. */
+  connections(configuration: ServeConfiguration): number {
+    const { workers, maxConnections } = configuration;
+    return planDescriptors(this.#limit, workers, maxConnections).connections;
   }
 
   /** What threads need for a configuration. */
@@ -73,19 +90,23 @@ class Shared {
     for (const { path } of configuration.exports) {
       if (!this.#devices.has(path)) this.#devices.set(path, new DeviceTable().buffer);
     }
-    const trees = configuration.workers * configuration.exports.length;
-    return { devices: this.#devices, ...this.#with(trees) };
+    const { workers, maxConnections, msize, maxMemory = DEFAULT_MEMORY } = configuration;
+    const { handles, files } = planDescriptors(this.#limit, workers, maxConnections);
+    return {
+      devices: this.#devices,
+      lockDirectory: this.#lockDirectory,
+      descriptors: { maxHandles: handles, maxFiles: files, files: this.#files },
+      memory: planMemory(maxMemory, workers, msize),
+    };
   }
 
-  /** What the process of a device needs for a configuration. */
-  forDevice(configuration: ServeConfiguration): DeviceSurroundings {
-    return this.#with(configuration.exports.length);
-  }
-
-  #with(trees: number): DeviceSurroundings {
+  /** What the process of a device needs for a configuration: the limits are its own. */
+  forDevice({ msize, maxMemory = DEFAULT_MEMORY }: ServeConfiguration): DeviceSurroundings {
+    const { handles, files } = planDescriptors(this.#limit, 1, DEVICE_SOCKETS);
     return {
       lockDirectory: this.#lockDirectory,
-      maxHandles: Math.max(MIN_HANDLES, Math.floor(this.#descriptors / 2 / Math.max(1, trees))),
+      descriptors: { maxHandles: handles, maxFiles: files },
+      memory: planMemory(maxMemory, 1, msize),
     };
   }
 }
@@ -125,6 +146,11 @@ class WorkerHandle {
     const started = new Promise<void>((resolve, reject) => this.#start = { resolve, reject });
     this.#send({ kind: "start", configuration, shared: this.shared, common });
     return started;
+  }
+
+  /** Whether it can take a connection now. */
+  get hasRoom(): boolean {
+    return !this.#isEnded && hasSocketRoom(this.shared);
   }
 
   /** Gives the thread a connection. Returns false if it cannot take one now. */
@@ -244,6 +270,8 @@ class Running implements RunningServer {
   readonly #common: Shared;
   readonly #cleanUp: () => void;
   readonly #log: (event: LogEvent) => void;
+  readonly #noDescriptors: Repeated;
+  readonly #tooMany: Repeated;
   readonly #startedAt = performance.now();
   #configuration: ServeConfiguration;
   readonly #refusals: Refusals;
@@ -272,9 +300,11 @@ class Running implements RunningServer {
     this.#devices = devices;
     this.#common = common;
     this.#cleanUp = cleanUp;
-    this.#log = log;
     this.#door = new Access(configuration.access ?? {});
     this.#refusals = new Refusals(log, () => performance.now());
+    this.#log = log;
+    this.#noDescriptors = new Repeated("warn", log);
+    this.#tooMany = new Repeated("warn", log);
     this.addresses = [...listeners, ...devices].map(({ address }) => address);
     this.done = new Promise((resolve, reject) => {
       this.#finish = resolve;
@@ -336,22 +366,28 @@ class Running implements RunningServer {
   }
 
   #accept(listener: Listener): void {
-    for (;;) {
+    for (let left = ROUND; left > 0; left--) {
+      // Who cannot be given to a thread at once waits in the kernel.
+      if (!this.#workers.some((worker) => worker.hasRoom)) return this.#pause(listener, SOON_MS);
       const fd = acceptFrom(listener);
       if (fd === -EAGAIN) return;
       if (fd === -errno("EMFILE").code || fd === -errno("ENFILE").code) {
         // Nothing to do but to wait until somebody hangs up.
-        this.#log({ level: "warn", message: "Cannot accept a connection: no descriptors left" });
-        this.#reactor.unwatch(listener.fd);
-        this.#reactor.after(PAUSE_MS, () => {
-          if (this.#stopping !== null) return;
-          this.#reactor.watch(listener.fd, EPOLLIN, () => this.#accept(listener));
-        });
-        return;
+        this.#noDescriptors.tell("Cannot accept a connection: no descriptors left");
+        return this.#pause(listener, PAUSE_MS);
       }
       // Whatever else went wrong concerns that one connection, which is gone.
       if (fd >= 0) this.#deal(fd);
     }
+  }
+
+  /** Accepts nothing for a while. */
+  #pause(listener: Listener, ms: number): void {
+    this.#reactor.unwatch(listener.fd);
+    this.#reactor.after(ms, () => {
+      if (this.#stopping !== null) return;
+      this.#reactor.watch(listener.fd, EPOLLIN, () => this.#accept(listener));
+    });
   }
 
   /** Gives a connection that is let in to the thread with the fewest. */
@@ -368,10 +404,19 @@ class Running implements RunningServer {
     let least: WorkerHandle | undefined;
     for (const worker of this.#workers) {
       total += worker.connections;
-      if (least === undefined || worker.connections < least.connections) least = worker;
+      if (worker.hasRoom && (least === undefined || worker.connections < least.connections)) {
+        least = worker;
+      }
     }
-    if (total >= this.#configuration.maxConnections || least?.give(fd) !== true) {
+    const most = this.#common.connections(this.#configuration);
+    if (total >= most || least?.give(fd) !== true) {
       this.#refused++;
+      this.#tooMany.tell(
+        `Refused a connection: there are ${total} already, and ` +
+          (most < this.#configuration.maxConnections
+            ? "the limit of open files leaves room for no more"
+            : "--max-connections allows no more"),
+      );
       close(fd);
       return;
     }

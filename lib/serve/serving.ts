@@ -5,6 +5,8 @@
  */
 import {
   type Credentials,
+  type DescriptorOptions,
+  Descriptors,
   DeviceTable,
   HostTree,
   noneCredentials,
@@ -13,6 +15,7 @@ import {
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
 import { type Peer, Reactor } from "../transport/mod.ts";
 import { Access } from "./access.ts";
+import { type MemoryPlan, planFids } from "./budget.ts";
 import type { ThreadCounts, Total } from "./protocol.ts";
 import { Refusals } from "./refusals.ts";
 import { rehearse } from "./rehearsal.ts";
@@ -24,8 +27,10 @@ export interface Surroundings {
   devices(path: string): SharedArrayBuffer | undefined;
   /** Folder for the locks on files that cannot be opened for writing. */
   readonly lockDirectory: string;
-  /** Most descriptors that the nodes of one export may hold. */
-  readonly maxHandles: number;
+  /** Descriptors of all trees of the thread. */
+  readonly descriptors: DescriptorOptions;
+  /** Memory that clients may fill. */
+  readonly memory: MemoryPlan;
   /** Takes what is worth telling. */
   log(event: LogEvent): void;
 }
@@ -50,6 +55,7 @@ export class Serving implements Disposable {
   readonly reactor: Reactor = new Reactor();
   /** Makes the sessions. */
   readonly server: Server;
+  readonly #descriptors: Descriptors;
   #around: Surroundings;
   readonly #firstExport: string | undefined;
   readonly #refusals: Refusals;
@@ -68,6 +74,7 @@ export class Serving implements Disposable {
     this.#around = around;
     this.#firstExport = firstExport;
     this.#refusals = new Refusals((event) => this.#around.log(event), () => performance.now());
+    this.#descriptors = new Descriptors(around.descriptors);
     this.server = new Server(this.#options(configuration));
   }
 
@@ -155,6 +162,8 @@ export class Serving implements Disposable {
       limits: {
         msize: configuration.msize,
         maxFids: configuration.maxFids,
+        allFids: planFids(configuration.maxFids, configuration.workers),
+        xattrBytes: this.#around.memory.xattrs,
         maxInflight: configuration.maxInflight,
       },
       disable: configuration.disable,
@@ -183,7 +192,7 @@ export class Serving implements Disposable {
       credentials: credentialsOf(wanted),
       devices: new DeviceTable(this.#around.devices(wanted.path)),
       lockDirectory: this.#around.lockDirectory,
-      maxHandles: this.#around.maxHandles,
+      descriptors: this.#descriptors,
       timers: this.reactor,
       warn: (message) => this.#around.log({ level: "warn", message }),
     });

@@ -104,6 +104,10 @@ export interface Settings extends AllowSettings {
   readonly maxInflight?: number;
   /** Seconds without a request after which a connection is closed; 0 never. */
   readonly idleTimeout?: number;
+  /** Seconds after which a connection that has asked nothing at all is closed; 0 never. */
+  readonly handshakeTimeout?: number;
+  /** Bytes that clients may make the server keep. */
+  readonly maxMemory?: number;
   /** T-messages to refuse. */
   readonly disable?: readonly string[];
   /** Whether the server is restrained before it runs. */
@@ -159,6 +163,9 @@ export type SettingGroup = "What to serve" | "Who may do what" | "Limits" | "Tel
 export const MIN_MSIZE: number = 4096;
 /** Largest msize that a server takes, bytes. */
 export const MAX_MSIZE: number = 16 * 1024 * 1024;
+/** Least and most memory that can be set aside for clients, bytes. */
+const MIN_MEMORY = 1 << 20;
+const MAX_MEMORY = 64 * 2 ** 30;
 /** Most bytes of a mount tag: monitors take 256 bytes of configuration, two of them its length. */
 const MAX_TAG_SIZE = 254;
 /** A payload of 1 MiB and the longest header in front of one. */
@@ -376,6 +383,23 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     fallback: "0",
     read: (value) => readInteger(value, 0, 2_147_483, "a number of seconds"),
   },
+  handshakeTimeout: {
+    name: "handshake-timeout",
+    value: "SECONDS",
+    group: "Limits",
+    doc: "close a connection that has asked nothing at all after so long; 0 never",
+    fallback: "30",
+    read: (value) => readInteger(value, 0, 2_147_483, "a number of seconds"),
+  },
+  maxMemory: {
+    name: "max-memory",
+    value: "BYTES",
+    group: "Limits",
+    doc: "requests, replies and extended attributes that clients may make the server keep, " +
+      "1M to 64G; k, M and G are units",
+    fallback: "256M",
+    read: (value) => readSize(value, MIN_MEMORY, MAX_MEMORY),
+  },
   logLevel: {
     name: "log-level",
     value: "LEVEL",
@@ -570,12 +594,12 @@ function readInteger(value: unknown, min: number, max: number, what: string): nu
   throw new ValueError(`takes ${what} from ${min} to ${max}, not ${quote(value)}`);
 }
 
-const UNITS: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 * 1024 };
+const UNITS: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 };
 
 function readSize(value: unknown, min: number, max: number): number {
   let size = typeof value === "number" ? value : NaN;
   if (typeof value === "string") {
-    const [, digits, unit] = /^(\d{1,15}) ?(k|m)?(?:i?b)?$/i.exec(value) ?? [];
+    const [, digits, unit] = /^(\d{1,15}) ?(k|m|g)?(?:i?b)?$/i.exec(value) ?? [];
     if (digits !== undefined) size = Number(digits) * (UNITS[(unit ?? "").toLowerCase()] ?? NaN);
   }
   if (Number.isInteger(size) && size >= min && size <= max) return size;

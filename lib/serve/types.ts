@@ -82,6 +82,11 @@ export type BridgeAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
+/** Milliseconds in which a connection's first request arrives, unless told otherwise. */
+export const DEFAULT_HANDSHAKE_MS = 30_000;
+/** Bytes that clients may make the server keep, unless told otherwise. */
+export const DEFAULT_MEMORY: number = 256 << 20;
+
 /** Everything that a running server does. */
 export interface ServeConfiguration {
   /** Sockets to listen on. There is at least one of these and the devices. */
@@ -104,6 +109,10 @@ export interface ServeConfiguration {
   readonly maxInflight: number;
   /** Milliseconds without a request after which a connection is closed; 0 never. */
   readonly idleTimeoutMs: number;
+  /** Milliseconds after which a connection without any request is closed; 0 never, 30 s if not given. */
+  readonly handshakeTimeoutMs?: number;
+  /** Bytes of requests, replies and extended attributes that clients may make the server keep; 256 MiB if not given. */
+  readonly maxMemory?: number;
   /** T-messages that answer EOPNOTSUPP, such as `Trenameat`. */
   readonly disable: readonly string[];
 }

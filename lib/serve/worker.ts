@@ -8,7 +8,8 @@ import { close } from "../linux/mod.ts";
 import { peerOf, StreamTransport } from "../transport/mod.ts";
 import { type Common, type FromWorker, SHARED, takeSocket, type ToWorker } from "./protocol.ts";
 import { Serving, type Surroundings } from "./serving.ts";
-import type { ServeConfiguration } from "./types.ts";
+import { Repeated } from "./repeated.ts";
+import { DEFAULT_HANDSHAKE_MS, type ServeConfiguration } from "./types.ts";
 
 function tell(message: FromWorker): void {
   self.postMessage(message);
@@ -22,10 +23,18 @@ function around(common: Common): Surroundings {
   return {
     devices: (path) => common.devices.get(path),
     lockDirectory: common.lockDirectory,
-    maxHandles: common.maxHandles,
+    descriptors: common.descriptors,
+    memory: common.memory,
     log: (event) => tell({ kind: "log", event }),
   };
 }
+
+/** What the log says of connections that were ended for the sake of others. */
+const EVICTIONS = {
+  memory: "Closed connections that stood still while memory for requests and replies was short",
+  silent: "Closed connections that had sent nothing since they began",
+  failure: "Closed connections that there was no memory for",
+} as const;
 
 /** What runs in the thread. */
 class Thread {
@@ -41,11 +50,15 @@ class Thread {
     common: Common,
   ) {
     this.#shared = shared;
+    const evictions = new Repeated("warn", (event) => tell({ kind: "log", event }));
     this.#serving = new Serving(configuration, around(common));
     this.#transport = new StreamTransport(this.#serving.reactor, {
       accept: this.#serving.server.accept,
       maxMessage: configuration.msize,
       idleTimeoutMs: configuration.idleTimeoutMs,
+      handshakeTimeoutMs: configuration.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_MS,
+      maxBuffers: common.memory.buffers,
+      onEvict: ({ address }, why) => evictions.tell(`${EVICTIONS[why]}, such as ${address}`),
       onClose: () => Atomics.sub(shared, SHARED.CONNECTIONS, 1),
     });
     this.#serving.reactor.onWake = () => this.#woken();
@@ -97,7 +110,15 @@ class Thread {
   async #woken(): Promise<void> {
     if (this.#isDraining) this.#refuseAll();
     for (let fd = takeSocket(this.#shared); fd >= 0; fd = takeSocket(this.#shared)) {
-      this.#transport.adopt(fd, peerOf(fd));
+      try {
+        this.#transport.adopt(fd, peerOf(fd));
+      } catch (error) {
+        // The kernel has no room for it: the thread goes on with those that it has.
+        tell({
+          kind: "log",
+          event: { level: "warn", message: `Cannot take a connection: ${messageOf(error)}` },
+        });
+      }
     }
     while (this.#messagesSeen < Atomics.load(this.#shared, SHARED.MESSAGES)) {
       await new Promise((resolve) => setTimeout(resolve, 0));

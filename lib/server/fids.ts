@@ -6,7 +6,7 @@
 import type { Identity, Node, OpenFile } from "../fs/mod.ts";
 import { errno } from "../p9/mod.ts";
 import type { Counters } from "./counters.ts";
-import type { Export } from "./exports.ts";
+import { type Export, FOLDERS_PER_FID, type Limits } from "./exports.ts";
 
 /** An extended attribute being read or written through a fid. */
 export interface XattrState {
@@ -56,8 +56,12 @@ export class Fid {
   removeOnClunk = false;
   /** Extended attribute, after Txattrwalk or Txattrcreate. */
   xattr: XattrState | null = null;
+  /** Folders above the node that the fid keeps alive, as counted by the table. */
+  folders = 0;
   /** Listing by Tread. */
   listing: ListingState | null = null;
+  /** Called when nothing needs the fid any more. */
+  onEnd: (() => void) | null = null;
   #holds = 0;
   #isGone = false;
   #idle: (() => void)[] = [];
@@ -113,8 +117,10 @@ export class Fid {
     const { file, node } = this;
     this.file = null;
     this.node = null;
-    file?.close();
+    // The file holds the node too, and is the last to need its descriptor.
     node?.release();
+    file?.close();
+    this.onEnd?.();
     for (const resolve of this.#idle) resolve();
   }
 }
@@ -122,12 +128,13 @@ export class Fid {
 /** The fids of one session. */
 export class FidTable {
   readonly #fids = new Map<number, Fid>();
-  readonly #max: number;
+  readonly #limits: Limits;
   readonly #counters: Counters;
+  #folders = 0;
 
-  /** Makes an empty table for at most `max` fids. */
-  constructor(max: number, counters: Counters) {
-    this.#max = max;
+  /** Makes an empty table. */
+  constructor(limits: Limits, counters: Counters) {
+    this.#limits = limits;
     this.#counters = counters;
   }
 
@@ -146,14 +153,37 @@ export class FidTable {
   /** Refuses a number that is in use (EINVAL) and a fid too many (EMFILE). */
   checkFree(number: number): void {
     if (this.#fids.has(number)) throw errno("EINVAL");
-    if (this.#fids.size >= this.#max) throw errno("EMFILE");
+    const { maxFids, allFids } = this.#limits;
+    const { size } = this.#fids;
+    if (size >= maxFids || size >= allFids - this.#counters.fids) throw errno("EMFILE");
   }
 
-  /** Adds a fid whose number was checked to be free. */
+  /**
+   * Refuses a node with so many folders above it that, with those of other fids, it would be too
+   * many: each is kept alive, and there may be thousands above a single one. EMFILE.
+   */
+  checkDepth(node: Node): void {
+    const folders = this.#folders + (node.depth ?? 0);
+    if (folders > FOLDERS_PER_FID * this.#limits.maxFids) throw errno("EMFILE");
+  }
+
+  /** Adds a fid whose number and node were checked. */
   add(fid: Fid): Fid {
     this.#fids.set(fid.number, fid);
     this.#counters.fids++;
+    this.#weigh(fid, fid.node?.depth ?? 0);
     return fid;
+  }
+
+  /** Lets a fid stand for a node, whose reference it takes. The one before was given back. */
+  bind(fid: Fid, node: Node): void {
+    fid.node = node;
+    if (this.#fids.get(fid.number) === fid) this.#weigh(fid, node.depth ?? 0);
+  }
+
+  #weigh(fid: Fid, folders: number): void {
+    this.#folders += folders - fid.folders;
+    fid.folders = folders;
   }
 
   /** Takes a fid out of the table and discards it. */
@@ -161,6 +191,7 @@ export class FidTable {
     if (this.#fids.get(fid.number) === fid) {
       this.#fids.delete(fid.number);
       this.#counters.fids--;
+      this.#weigh(fid, 0);
     }
     fid.discard();
   }
@@ -170,5 +201,6 @@ export class FidTable {
     this.#counters.fids -= this.#fids.size;
     for (const fid of this.#fids.values()) fid.discard();
     this.#fids.clear();
+    this.#folders = 0;
   }
 }

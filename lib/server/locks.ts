@@ -17,6 +17,7 @@ import {
   type Tgetlock,
   type Tlock,
 } from "../p9/mod.ts";
+import { MAX_WORD } from "./exports.ts";
 import { BLOCKED, type Session } from "./session.ts";
 
 const MAX_OFFSET = 0x7fff_ffff_ffff_ffffn;
@@ -43,6 +44,7 @@ function range(message: Tlock | Tgetlock): LockRange {
 }
 
 function owner(session: Session, message: Tlock | Tgetlock): LockOwner {
+  if (message.client_id.length > MAX_WORD) throw errno("ENAMETOOLONG");
   return { session, client: message.client_id, process: message.proc_id };
 }
 

@@ -132,11 +132,16 @@ async function createSpecial(
   }
   const made = await folder.walk(name, by);
   if ((perm & DMDIR) !== 0) {
-    fid.file = await made.open(O_RDONLY, by);
+    try {
+      fid.file = await made.open(O_RDONLY, by);
+    } catch (error) {
+      made.release();
+      throw error;
+    }
     fid.flags = O_RDONLY;
   }
   fid.node?.release();
-  fid.node = made;
+  session.fids.bind(fid, made);
   return { kind: "Rcreate", tag, qid: made.qid, iounit: iounit(session.msize) };
 }
 

@@ -25,6 +25,8 @@ import type { Session } from "./session.ts";
 
 /** Entries taken from the tree at a time. */
 const BATCH = 64;
+/** Entries that one Tread gets at most: each is walked to, and others wait meanwhile. */
+const MAX_ENTRIES = 256;
 
 /** Collects names. */
 class NameSink implements DirectorySink {
@@ -100,7 +102,7 @@ export async function readListing(
   let at = start;
   let { next } = state;
   let isFull = false;
-  while (!isFull) {
+  for (let seen = 0; !isFull && (seen < MAX_ENTRIES || at === start); seen += BATCH) {
     const sink = new NameSink();
     await file.readdir(next, sink);
     if (sink.entries.length === 0) break;

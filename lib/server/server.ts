@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Shares } from "../fs/mod.ts";
 import { errno, TYPE } from "../p9/mod.ts";
 import type { Connection, Receiver } from "../transport/mod.ts";
 import { Counters } from "./counters.ts";
@@ -29,6 +30,7 @@ export interface ServerOptions {
 export class Server {
   /** What all sessions have done. */
   readonly counters: Counters = new Counters();
+  readonly #xattrBytes = new Shares(0);
   #environment: Environment;
 
   /** Makes a server. */
@@ -55,9 +57,12 @@ export class Server {
       }
       disabled.add(type);
     }
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#xattrBytes.max = limits.xattrBytes;
     return {
       counters: this.counters,
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
+      limits,
+      xattrBytes: this.#xattrBytes,
       disabled,
       report: options.report ?? (() => {}),
       find(aname: string): Export {

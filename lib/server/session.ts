@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Answer, Identity } from "../fs/mod.ts";
+import type { Answer, Identity, Shares } from "../fs/mod.ts";
 import {
   type Dialect,
   encodeInto,
@@ -38,6 +38,8 @@ export interface Environment {
   readonly disabled: ReadonlySet<number>;
   /** Counts. */
   readonly counters: Counters;
+  /** Bytes of extended attributes, by session. */
+  readonly xattrBytes: Shares;
   /** Is told of errors that are bugs of ours. */
   report(error: unknown, what: string): void;
 }
@@ -66,6 +68,8 @@ export const BLOCKED = "blocked";
 /** Msize of a connection before its first Tversion, in bytes: enough for that one message. */
 const FIRST_MSIZE = 8192;
 const R_LERROR_SIZE = 11;
+/** Bytes that an extended attribute takes besides its value. */
+const XATTR_OVERHEAD = 512;
 
 /** One client's conversation with the server. */
 export class Session implements Receiver {
@@ -106,7 +110,7 @@ export class Session implements Receiver {
     this.counters = environment.counters;
     this.counters.sessions++;
     this.counters.sessionsTotal++;
-    this.fids = new FidTable(this.limits.maxFids, this.counters);
+    this.fids = new FidTable(this.limits, this.counters);
   }
 
   /** Dialect agreed on. Handlers run only after there is one. */
@@ -153,6 +157,20 @@ export class Session implements Receiver {
     const { tree } = fid.export;
     if (tree.inOrder) this.#isOrdered = true;
     if (tree.needsEventLoop) this.#needsLoop = true;
+  }
+
+  /**
+   * Takes memory for the value of an extended attribute.
+   *
+   * @param refusal What is thrown if the session has its share already.
+   * @returns Gives it back.
+   */
+  takeXattrBytes(count: number, refusal: "ENOMEM" | "ENOSPC"): () => void {
+    const { xattrBytes } = this.#environment;
+    // What hangs on it takes some as well.
+    const size = count + XATTR_OVERHEAD;
+    if (!xattrBytes.tryTake(this, size)) throw errno(refusal);
+    return () => xattrBytes.give(this, size);
   }
 
   /** Finds an export that admits the client, and remembers that this session uses it. */
@@ -313,8 +331,18 @@ export class Session implements Receiver {
       if (entry.needsEventLoop) this.#eventLoopNeeds--;
       if (isOrdered) this.#mustFinishInOrder--;
       for (const fid of entry.fids) fid.unhold();
-      if (entry.isDiscarded) exchange.drop();
-      else finish();
+      if (entry.isDiscarded) {
+        exchange.drop();
+      } else {
+        try {
+          finish();
+        } catch (error) {
+          // There is no memory for the reply. Nobody else must suffer from that.
+          this.#environment.report(error, kindOf(type) ?? `message type ${type}`);
+          exchange.drop();
+          this.#connection.abort();
+        }
+      }
       for (const next of entry.then) next();
       this.#continue();
     };

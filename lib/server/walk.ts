@@ -18,6 +18,7 @@ import {
   type Twalk,
 } from "../p9/mod.ts";
 import type { Exchange } from "../transport/mod.ts";
+import { MAX_WORD } from "./exports.ts";
 import { Fid } from "./fids.ts";
 import { checkWalkName } from "./names.ts";
 import type { Session } from "./session.ts";
@@ -34,6 +35,7 @@ export function attach(session: Session, message: Tattach): Answer<RMessage> {
   session.fids.checkFree(message.fid);
   // There is no authentication in this dialect that Linux speaks, so nothing an afid could prove.
   if (message.afid !== NOFID) throw errno("EOPNOTSUPP");
+  if (message.uname.length > MAX_WORD) throw errno("ENAMETOOLONG");
   const from = session.find(message.aname);
   const by = session.identity(message.n_uname ?? NONUNAME, message.uname);
   const fid = session.fids.add(new Fid(message.fid, by, from, null));
@@ -141,26 +143,33 @@ async function walkOn(
       if (++i === message.wname.length) break;
       next = step(node, message.wname[i] as string, fid);
     }
+    session.fids.checkDepth(node);
   } catch (error) {
     node.release();
     if (made !== null) {
       session.fids.remove(made);
       made.unhold();
     }
-    if (qids.length === 0) throw error;
+    if (qids.length === 0 || qids.length === message.wname.length) throw error;
     return { kind: "Rwalk", tag: message.tag, wqid: qids };
   }
   if (made === null) return arrive(session, message, fid, node, qids);
-  made.node = node;
+  session.fids.bind(made, node);
   made.unhold();
   return { kind: "Rwalk", tag: message.tag, wqid: qids };
 }
 
 /** Binds the new fid to where the walk has ended. */
 function arrive(session: Session, message: Twalk, fid: Fid, node: Node, qids: Qid[]): RMessage {
+  try {
+    session.fids.checkDepth(node);
+  } catch (error) {
+    node.release();
+    throw error;
+  }
   if (message.newfid === message.fid) {
     fid.node?.release();
-    fid.node = node;
+    session.fids.bind(fid, node);
   } else {
     session.fids.add(new Fid(message.newfid, fid.identity, fid.export, node));
   }

@@ -32,8 +32,11 @@ export function xattrwalk(session: Session, message: Txattrwalk): Answer<RMessag
   if (byteLength(message.name) > MAX_NAME) throw errno("ERANGE");
   const bind = (value: Uint8Array): RMessage => {
     session.fids.checkFree(message.newfid);
+    session.fids.checkDepth(node);
+    const give = session.takeXattrBytes(value.length, "ENOMEM");
     const made = new Fid(message.newfid, fid.identity, fid.export, node.hold());
     made.xattr = { name: message.name, value, written: 0 };
+    made.onEnd = give;
     session.fids.add(made);
     return { kind: "Rxattrwalk", tag: message.tag, size: BigInt(value.length) };
   };
@@ -53,12 +56,10 @@ export function xattrcreate(session: Session, message: Txattrcreate): RMessage {
   if (message.name === "" || message.name.includes("\0")) throw errno("EINVAL");
   if (byteLength(message.name) > MAX_NAME) throw errno("ERANGE");
   if (message.attr_size > BigInt(MAX_VALUE)) throw errno("E2BIG");
-  fid.xattr = {
-    name: message.name,
-    value: NOTHING,
-    write: { size: Number(message.attr_size), flags: message.flags },
-    written: 0,
-  };
+  const size = Number(message.attr_size);
+  fid.onEnd = session.takeXattrBytes(size, "ENOSPC");
+  const write = { size, flags: message.flags };
+  fid.xattr = { name: message.name, value: NOTHING, write, written: 0 };
   return { kind: "Rxattrcreate", tag: message.tag };
 }
 

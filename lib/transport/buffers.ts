@@ -19,6 +19,8 @@ export class Buffer implements Memory {
   readonly address: number;
   /** Requests and unsent replies that need what is in it. */
   holds = 0;
+  /** Bytes from the start that were ever used: only those take memory. */
+  touched = 0;
   /** Nobody fills it any more: it goes back to the pool with its last hold. */
   isRetired = false;
   readonly #memory: MappedMemory;
@@ -43,6 +45,7 @@ export class BufferPool implements Disposable {
   readonly capacity: number;
   readonly #free: Buffer[] = [];
   #alive = 0;
+  #bytes = 0;
 
   /** Makes an empty pool. */
   constructor(capacity: number) {
@@ -54,15 +57,33 @@ export class BufferPool implements Disposable {
     return this.#alive - this.#free.length;
   }
 
-  /** Takes a buffer. */
+  /** Bytes of memory that the buffers in use take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes up to `end` of a buffer are used now, or will be. */
+  touch(buffer: Buffer, end: number): void {
+    if (end <= buffer.touched) return;
+    this.#bytes += end - buffer.touched;
+    buffer.touched = end;
+  }
+
+  /**
+   * Takes a buffer.
+   *
+   * @throws {LinuxError} If there is no memory.
+   */
   take(): Buffer {
     const free = this.#free.pop();
     if (free !== undefined) {
       free.isRetired = false;
+      this.#bytes += free.touched;
       return free;
     }
+    const made = new Buffer(this.capacity);
     this.#alive++;
-    return new Buffer(this.capacity);
+    return made;
   }
 
   /** Nobody fills the buffer any more: takes it back, now or with its last hold. */
@@ -77,6 +98,7 @@ export class BufferPool implements Disposable {
   }
 
   #give(buffer: Buffer): void {
+    this.#bytes -= buffer.touched;
     if (this.#free.length < KEPT) {
       this.#free.push(buffer);
       return;

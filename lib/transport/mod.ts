@@ -23,4 +23,5 @@ export { connectInMemory, type MemoryOptions } from "./memory.ts";
 export { QueueChannel, type QueueChannelOptions } from "./queue_channel.ts";
 export { type LoopUser, Reactor } from "./reactor.ts";
 export { type StreamOptions, StreamTransport } from "./stream.ts";
+export type { Eviction } from "./stream_connection.ts";
 export { type VirtqueueCounts, type VirtqueueOptions, VirtqueueTransport } from "./virtqueue.ts";

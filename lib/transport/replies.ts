@@ -53,6 +53,7 @@ export class Replies {
   append(target: ReplyTarget, end: number, moreToCome: boolean): void {
     this.#target = target;
     this.#at = end;
+    if (this.#buffer !== null) this.#pool.touch(this.#buffer, end);
     if (!moreToCome || end - this.#from >= GATHERED) this.flush();
   }
 

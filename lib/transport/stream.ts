@@ -7,7 +7,7 @@
 import { EPOLLIN } from "../linux/mod.ts";
 import type { Accept, Peer } from "./exchange.ts";
 import type { LoopUser, Reactor } from "./reactor.ts";
-import { StreamConnection, StreamContext } from "./stream_connection.ts";
+import { type Eviction, StreamConnection, StreamContext } from "./stream_connection.ts";
 
 /** Options of a {@linkcode StreamTransport}. */
 export interface StreamOptions {
@@ -17,9 +17,23 @@ export interface StreamOptions {
   readonly maxMessage: number;
   /** Connections without a request for so many milliseconds are ended; 0 never. */
   readonly idleTimeoutMs?: number;
+  /** Connections that have not sent one request after so many milliseconds are ended; 0 never. */
+  readonly handshakeTimeoutMs?: number;
+  /**
+   * Bytes that requests which have not wholly arrived, requests under way and replies that were not
+   * taken may fill. Beyond it, connections that have stood still for a second are ended, the oldest
+   * first; nobody ever takes more than twice as much. 64 MiB if not given, but 16 messages at least.
+   */
+  readonly maxBuffers?: number;
+  /** Told when a connection is ended for the sake of others. */
+  readonly onEvict?: (peer: Peer, why: Eviction) => void;
   /** Told when a connection has ended. */
   readonly onClose?: () => void;
 }
+
+const MAX_BUFFERS = 64 << 20;
+/** Messages that there is always room for. */
+const LEAST_MESSAGES = 16;
 
 /** All stream connections of one thread. */
 export class StreamTransport implements LoopUser {
@@ -29,19 +43,28 @@ export class StreamTransport implements LoopUser {
   readonly #connections = new Set<StreamConnection>();
   #drained: () => void = () => {};
   #isDraining = false;
-  #stopIdleCheck: () => void = () => {};
+  /** Milliseconds between two looks at who is silent; 0 if nobody has to speak. */
+  #checkMs = 0;
+  #stopCheck: (() => void) | null = null;
 
   /** Makes a transport on a loop. */
   constructor(reactor: Reactor, options: StreamOptions) {
     this.#reactor = reactor;
     this.#options = options;
-    this.#context = new StreamContext(reactor, options.maxMessage, (connection) => {
-      if (!this.#connections.delete(connection)) return;
-      this.#options.onClose?.();
-      if (this.#connections.size === 0) this.#drained();
+    this.#context = new StreamContext(reactor, {
+      maxMessage: options.maxMessage,
+      maxBuffers: Math.max(options.maxBuffers ?? MAX_BUFFERS, LEAST_MESSAGES * options.maxMessage),
+      ended: (connection) => {
+        if (!this.#connections.delete(connection)) return;
+        this.#options.onClose?.();
+        if (this.#connections.size === 0) this.#drained();
+      },
+      evicted: ({ peer }, why) => this.#options.onEvict?.(peer, why),
     });
     reactor.use(this);
-    if ((options.idleTimeoutMs ?? 0) > 0) this.#checkIdle(options.idleTimeoutMs as number);
+    const { idleTimeoutMs = 0, handshakeTimeoutMs = 0 } = options;
+    const timeouts = [idleTimeoutMs, handshakeTimeoutMs].filter((ms) => ms > 0);
+    if (timeouts.length > 0) this.#checkMs = Math.max(100, Math.min(...timeouts) / 4);
   }
 
   /** Connections now. */
@@ -78,6 +101,7 @@ export class StreamTransport implements LoopUser {
       connection.close();
       throw error;
     }
+    this.#watchSilence();
   }
 
   /**
@@ -95,22 +119,34 @@ export class StreamTransport implements LoopUser {
 
   /** Ends all connections at once and gives the buffers back. */
   close(): void {
-    this.#stopIdleCheck();
+    this.#stopCheck?.();
+    this.#stopCheck = null;
     for (const connection of [...this.#connections]) connection.close();
     this.#context.replies.abandon();
     this.#context.pool[Symbol.dispose]();
     this.#reactor.unuse(this);
   }
 
-  #checkIdle(timeoutMs: number): void {
-    const period = Math.max(100, timeoutMs / 4);
-    const check = () => {
-      const oldest = performance.now() - timeoutMs;
-      for (const connection of [...this.#connections]) {
-        if (connection.lastRequest < oldest && !connection.isBusy) connection.close();
+  /** Looks at who is silent, again and again while there is anybody. */
+  #watchSilence(): void {
+    if (this.#checkMs === 0 || this.#stopCheck !== null || this.#connections.size === 0) return;
+    this.#stopCheck = this.#reactor.after(this.#checkMs, () => {
+      this.#stopCheck = null;
+      this.#endSilent();
+      this.#watchSilence();
+    });
+  }
+
+  #endSilent(): void {
+    const { idleTimeoutMs = 0, handshakeTimeoutMs = 0 } = this.#options;
+    const now = performance.now();
+    for (const connection of [...this.#connections]) {
+      const silentMs = now - connection.lastProgress;
+      if (handshakeTimeoutMs > 0 && !connection.hasSpoken && silentMs > handshakeTimeoutMs) {
+        this.#context.evict(connection, "silent");
+      } else if (idleTimeoutMs > 0 && silentMs > idleTimeoutMs && connection.deferred === 0) {
+        connection.close();
       }
-      this.#stopIdleCheck = this.#reactor.after(period, check);
-    };
-    this.#stopIdleCheck = this.#reactor.after(period, check);
+    }
   }
 }

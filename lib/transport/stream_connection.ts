@@ -19,11 +19,41 @@ import type { Accept, Connection, Exchange, Peer, Receiver } from "./exchange.ts
 import type { Reactor } from "./reactor.ts";
 import { Replies } from "./replies.ts";
 
+/** Requests that a connection may have carried out before others get their turn, */
+const ROUND = 64;
+/** unless they take longer than so many milliseconds, */
+const ROUND_MS = 1;
+/** for which the clock is looked at after every so many. */
+const LOOK_EVERY = 4;
+/** Milliseconds in which a frame arrives, or replies are taken, when all is well. */
+const STALL_MS = 1000;
+
 /** A part of a buffer that the peer has not taken yet. */
 interface Unsent {
   readonly buffer: Buffer;
   from: number;
   readonly to: number;
+}
+
+/** Why a connection was ended that had done nothing forbidden. */
+export type Eviction =
+  /** Memory was short, and it had begun a frame long ago, or taken no replies for long. */
+  | "memory"
+  /** It has said nothing since it began. */
+  | "silent"
+  /** There was no memory at all, or something else failed. */
+  | "failure";
+
+/** What the owner of a {@linkcode StreamContext} decides. */
+export interface StreamContextOptions {
+  /** Largest message of any receiver, in bytes. */
+  readonly maxMessage: number;
+  /** Bytes of buffers beyond which connections that stand still are ended; at twice as many, all that hold any. */
+  readonly maxBuffers: number;
+  /** Called when a connection has ended. */
+  readonly ended: (connection: StreamConnection) => void;
+  /** Called when a connection is ended for the sake of others. */
+  readonly evicted: (connection: StreamConnection, why: Eviction) => void;
 }
 
 /** What the connections of one thread share. */
@@ -38,25 +68,107 @@ export class StreamContext {
   deferred = 0;
   /** Called when a connection has ended. */
   readonly ended: (connection: StreamConnection) => void;
+  readonly #options: StreamContextOptions;
   readonly #loopers = new Set<StreamConnection>();
+  /** Connections that hold buffers between two turns: parts of frames, replies that nobody took. */
+  readonly #holders = new Set<StreamConnection>();
+  /** Connections with whole frames at hand, which others went before. */
+  #queue: StreamConnection[] = [];
+  /** Connections that wait for others to give memory back. */
+  readonly #crowded = new Set<StreamConnection>();
+  #isRelaxing = false;
   #exchange: StreamExchange;
 
-  /** Makes a context for messages up to a size. */
-  constructor(
-    reactor: Reactor,
-    maxMessage: number,
-    ended: (connection: StreamConnection) => void,
-  ) {
+  /** Makes a context without connections. */
+  constructor(reactor: Reactor, options: StreamContextOptions) {
     this.reactor = reactor;
+    this.#options = options;
     // Behind any frame there is room for a whole one more, so frames rarely have to be moved.
-    this.pool = new BufferPool(2 * maxMessage);
+    this.pool = new BufferPool(2 * options.maxMessage);
     this.replies = new Replies(this.pool);
     this.ended = (connection) => {
       this.replies.forget(connection);
       this.#loopers.delete(connection);
-      ended(connection);
+      this.#holders.delete(connection);
+      this.#crowded.delete(connection);
+      options.ended(connection);
+      this.relax();
     };
     this.#exchange = new StreamExchange(this);
+  }
+
+  /** Lets others have their turn before a connection goes on. */
+  enqueue(connection: StreamConnection): void {
+    this.#queue.push(connection);
+    if (this.#queue.length === 1) this.reactor.after(0, () => this.#runQueue());
+  }
+
+  #runQueue(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    for (const connection of queue) connection.goOn();
+  }
+
+  /** Whether a connection must wait with its next request until those under way have ended. */
+  isCrowded(connection: StreamConnection): boolean {
+    const { maxBuffers } = this.#options;
+    if (this.pool.bytes <= maxBuffers) return false;
+    this.relieve(connection);
+    const isShort = this.pool.bytes > maxBuffers && connection.deferred > 0 ||
+      this.pool.bytes > 2 * maxBuffers && this.deferred > 0;
+    if (isShort) this.#crowded.add(connection);
+    return isShort;
+  }
+
+  /** Whether there is no memory for a connection that holds none, until requests have ended. */
+  isFull(connection: StreamConnection): boolean {
+    const most = 2 * this.#options.maxBuffers;
+    if (this.pool.bytes <= most || this.deferred === 0) return false;
+    this.relieve(connection);
+    if (this.pool.bytes <= most || this.deferred === 0) return false;
+    this.#crowded.add(connection);
+    return true;
+  }
+
+  /** Memory was given back: connections that wait for some go on, when this round is over. */
+  relax(): void {
+    if (this.#crowded.size === 0 || this.#isRelaxing) return;
+    this.#isRelaxing = true;
+    this.reactor.after(0, () => {
+      this.#isRelaxing = false;
+      const waiting = [...this.#crowded];
+      this.#crowded.clear();
+      for (const connection of waiting) connection.resume();
+    });
+  }
+
+  /** Notes whether a connection holds buffers between two turns. */
+  hold(connection: StreamConnection, isHolding: boolean): void {
+    if (isHolding) this.#holders.add(connection);
+    else if (this.#holders.size > 0) this.#holders.delete(connection);
+  }
+
+  /** Ends connections that hold memory for nothing, if there is too much of it; the oldest first. */
+  relieve(asking: StreamConnection): void {
+    const { maxBuffers } = this.#options;
+    while (this.pool.bytes > maxBuffers) {
+      let oldest: StreamConnection | null = null;
+      for (const holder of this.#holders) {
+        if (holder === asking || holder.isProcessing) continue;
+        if (oldest === null || holder.stalledSince < oldest.stalledSince) oldest = holder;
+      }
+      if (oldest === null) return;
+      const isStale = oldest.stalledSince < performance.now() - STALL_MS;
+      if (!isStale && this.pool.bytes <= 2 * maxBuffers) return;
+      this.evict(oldest, "memory");
+    }
+  }
+
+  /** Ends a connection for the sake of others. */
+  evict(connection: StreamConnection, why: Eviction): void {
+    if (connection.isClosed) return;
+    this.#options.evicted(connection, why);
+    connection.close();
   }
 
   /** True while a receiver needs Deno's event loop. */
@@ -90,8 +202,12 @@ export class StreamContext {
 export class StreamConnection implements Connection {
   readonly peer: Peer;
   readonly receiver: Receiver;
-  /** When the last request arrived, by `performance.now()`. */
-  lastRequest: number = performance.now();
+  /** When the last request had arrived or replies were taken, by `performance.now()`. */
+  lastProgress: number = performance.now();
+  /** Since when it holds part of a frame, or replies that were not taken; of no meaning if it holds neither. */
+  stalledSince = 0;
+  /** Whether any request has arrived. */
+  hasSpoken = false;
   /** Exchanges that have not ended. */
   deferred = 0;
   readonly #context: StreamContext;
@@ -105,6 +221,8 @@ export class StreamConnection implements Connection {
   #isPaused = false;
   #isDraining = false;
   #isOver = false;
+  #isQueued = false;
+  #isHolding = false;
   #events = EPOLLIN;
 
   /**
@@ -138,7 +256,7 @@ export class StreamConnection implements Connection {
   ready(events: number): void {
     if (this.#isClosed) return;
     if ((events & EPOLLOUT) !== 0) this.#sendUnsent();
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isQueued) return;
     if (this.#isPaused || this.#isDraining || this.#unsent.length > 0) {
       // Nothing is read now. But a peer that is gone for good must not keep the loop awake.
       if ((events & ~(EPOLLIN | EPOLLOUT)) !== 0) this.close();
@@ -147,8 +265,14 @@ export class StreamConnection implements Connection {
     if ((events & ~EPOLLOUT) !== 0) this.#receive();
   }
 
+  /** Its turn has come again. */
+  goOn(): void {
+    this.#isQueued = false;
+    if (!this.#isClosed && !this.#isPaused && !this.#isDraining) this.#process();
+  }
+
   resume(): void {
-    if (!this.#isPaused || this.#isProcessing || this.#isClosed) return;
+    if (!this.#isPaused || this.#isProcessing || this.#isQueued || this.#isClosed) return;
     if (this.receiver.isFull || this.#unsent.length > 0 || this.#isDraining) return;
     this.#isPaused = false;
     this.#process();
@@ -176,6 +300,7 @@ export class StreamConnection implements Connection {
     if (at < to) {
       buffer.holds++;
       this.#unsent.push({ buffer, from: at, to });
+      this.#noteHolding();
       this.#rewatch();
     }
   }
@@ -185,6 +310,7 @@ export class StreamConnection implements Connection {
     this.deferred--;
     this.#context.deferred--;
     this.#settle();
+    this.#context.relax();
   }
 
   /** Ends the connection. */
@@ -218,13 +344,16 @@ export class StreamConnection implements Connection {
       if (first === undefined) break;
       const sent = this.#send(first.buffer, first.from, first.to);
       if (sent < 0) return;
+      if (sent > 0) this.lastProgress = performance.now();
       first.from += sent;
       if (first.from < first.to) return;
       this.#unsent.shift();
       this.#context.pool.unhold(first.buffer);
     }
+    this.#noteHolding();
     this.#rewatch();
     this.#settle();
+    this.#context.relax();
     this.resume();
   }
 
@@ -234,10 +363,34 @@ export class StreamConnection implements Connection {
     if (this.#isDraining || this.#isOver) this.close();
   }
 
+  /** Remembers since when buffers are held that only the peer can free. */
+  #noteHolding(): void {
+    const isWaiting = this.#isPaused || this.#isQueued;
+    const hasPart = this.#input !== null && this.#start < this.#end && !isWaiting;
+    const isHolding = !this.#isClosed && (hasPart || this.#unsent.length > 0);
+    if (isHolding && !this.#isHolding) this.stalledSince = performance.now();
+    if (isHolding !== this.#isHolding) this.#context.hold(this, isHolding);
+    this.#isHolding = isHolding;
+  }
+
   #receive(): void {
+    try {
+      this.#receiveSome();
+    } catch {
+      // There is no memory for a buffer.
+      this.#context.evict(this, "failure");
+    }
+  }
+
+  #receiveSome(): void {
     const { pool } = this.#context;
     const { msize } = this.receiver;
     if (this.#input === null) {
+      if (this.#context.isFull(this)) {
+        this.#isPaused = true;
+        this.#rewatch();
+        return;
+      }
       this.#input = pool.take();
       this.#start = this.#end = 0;
     } else if (this.#start + msize > pool.capacity) this.#move();
@@ -251,6 +404,8 @@ export class StreamConnection implements Connection {
       return;
     }
     this.#end += n;
+    pool.touch(buffer, this.#end);
+    this.#context.relieve(this);
     this.#process();
   }
 
@@ -264,6 +419,7 @@ export class StreamConnection implements Connection {
     } else {
       const next = pool.take();
       next.bytes.set(buffer.bytes.subarray(this.#start, this.#end));
+      pool.touch(next, length);
       pool.retire(buffer);
       this.#input = next;
     }
@@ -282,7 +438,9 @@ export class StreamConnection implements Connection {
     }
     const { view } = buffer.wire;
     this.#isProcessing = true;
-    this.lastRequest = performance.now();
+    const before = this.#start;
+    const now = performance.now();
+    let count = 0;
     while (this.#end - this.#start >= 4) {
       const size = view.getUint32(this.#start, true);
       if (size < HEADER_SIZE || size > receiver.msize) {
@@ -292,13 +450,23 @@ export class StreamConnection implements Connection {
         break;
       }
       if (this.#end - this.#start < size) break;
-      if (receiver.isFull || this.#unsent.length > 0) {
+      if (receiver.isFull || this.#unsent.length > 0 || context.isCrowded(this)) {
         this.#isPaused = true;
         break;
       }
+      if (count >= ROUND || isLate(count, now)) {
+        this.#isQueued = true;
+        break;
+      }
+      count++;
       const exchange = context.begin(this, buffer, this.#start, size);
       this.#start += size;
-      receiver.receive(exchange);
+      try {
+        receiver.receive(exchange);
+      } catch {
+        // There is no memory for a reply.
+        context.evict(this, "failure");
+      }
       if (this.#isClosed) break;
       if (receiver.isOver) {
         this.#isOver = this.#isDraining = true;
@@ -312,9 +480,17 @@ export class StreamConnection implements Connection {
       this.#input = null;
       return;
     }
+    if (this.#start > before) {
+      this.lastProgress = now;
+      this.hasSpoken = true;
+      // What is left of the input belongs to another frame than before.
+      this.stalledSince = now;
+    }
     context.heed(this);
     this.#keepInput();
+    this.#noteHolding();
     this.#rewatch();
+    if (this.#isQueued) context.enqueue(this);
     this.#settle();
   }
 
@@ -334,6 +510,11 @@ export class StreamConnection implements Connection {
     this.#events = events;
     this.#context.reactor.rewatch(this.#fd, events);
   }
+}
+
+/** Whether a round that began at some time has taken too long after so many requests. */
+function isLate(count: number, began: number): boolean {
+  return count > 0 && count % LOOK_EVERY === 0 && performance.now() - began > ROUND_MS;
 }
 
 /** One request from a socket. */
@@ -413,6 +594,7 @@ export class StreamExchange implements Exchange {
     if (this.#reply !== null && !this.#holdsReply) {
       this.#reply.holds++;
       this.#holdsReply = true;
+      this.#context.pool.touch(this.#reply, this.#replyAt + this.room);
       // What was gathered before goes out now; what comes later is gathered elsewhere.
       this.#context.replies.abandon();
     }
