@@ -74,7 +74,7 @@ export class Victim implements AsyncDisposable {
     const { descriptors } = options;
     const words = descriptors === undefined
       ? serve
-      : ["sh", "-c", `ulimit -SHn ${descriptors}; exec "$@"`, "sh", ...serve];
+      : ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...serve];
     const child = new Deno.Command(words[0] ?? "", {
       args: words.slice(1),
       env: { NO_COLOR: "1", LISTEN_PID: "", LISTEN_FDS: "" },
