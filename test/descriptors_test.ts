@@ -1,6 +1,6 @@
 // A server that may open few files, and clients that want many.
 import assert from "node:assert/strict";
-import { type Client, type Fid } from "../lib/client/mod.ts";
+import type { Client, Fid } from "../lib/client/mod.ts";
 import { loadLibc } from "../lib/linux/mod.ts";
 import { Errno, errno, O_RDWR } from "../lib/p9/mod.ts";
 import { connect, Honest, Victim } from "./hostile.ts";

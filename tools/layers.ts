@@ -123,8 +123,10 @@ function wrongDirection(path: string, target: string): string | undefined {
   const to = folderOf(target);
   if (isTest(path) || from === to) return undefined;
   const refusal = `Cannot import ${target} from ${path}`;
-  // Benchmarks boot the guests that tests boot: there is one harness.
-  if (from === "bench" && target.startsWith("test/guest/")) return undefined;
+  // Benchmarks boot the guests that tests boot, and watch the servers that they watch: there is one
+  // harness.
+  const isHarness = target.startsWith("test/guest/") || target === "test/hostile.ts";
+  if (from === "bench" && isHarness) return undefined;
   if (ENDS.some((end) => end === to)) return `${refusal}: only tests import from ${to}/`;
   if (to === "" && target !== "mod.ts") return `${refusal}: the root holds mod.ts only`;
   if (from === "tools" || isBenchmark(path)) return undefined;

@@ -166,14 +166,15 @@ export class HostNode implements Node, Place, HandleHolder {
     this.#type = type;
     this.#major = found.devMajor;
     this.#minor = found.devMinor;
-    this.#inode = found.ino;
-    this.#mount = found.mntId;
+    // Every look makes new numbers of 64 bits; one of each is kept.
+    this.#inode = path === found.ino ? path : found.ino;
+    this.#mount = found.mntId === shared.rootMount ? shared.rootMount : found.mntId;
     const hasBirth = (found.mask & STATX_BTIME) !== 0;
     this.#birthSec = hasBirth ? found.btimeSec : 0n;
     this.#birthNsec = hasBirth ? found.btimeNsec : 0;
     this.#key = key;
     this.#qid = { type: qidTypeOf(type), version: shared.version(), path };
-    if (key === "") shared.nodes.set(found.ino, this);
+    if (key === "") shared.nodes.set(this.#inode, this);
     else shared.foreign.set(key, this);
   }
 

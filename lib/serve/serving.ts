@@ -19,6 +19,7 @@ import { type MemoryPlan, planFids } from "./budget.ts";
 import type { ThreadCounts, Total } from "./protocol.ts";
 import { Refusals } from "./refusals.ts";
 import { rehearse } from "./rehearsal.ts";
+import { Tidying } from "./tidying.ts";
 import type { ExportConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
 /** Where a thread finds what it shares with others. */
@@ -56,6 +57,10 @@ export class Serving implements Disposable {
   /** Makes the sessions. */
   readonly server: Server;
   readonly #descriptors: Descriptors;
+  readonly #tidying = new Tidying({
+    alive: () => this.server.counters.fids,
+    after: (ms, run) => void this.reactor.after(ms, run),
+  });
   #around: Surroundings;
   readonly #firstExport: string | undefined;
   readonly #refusals: Refusals;
@@ -167,6 +172,7 @@ export class Serving implements Disposable {
         maxInflight: configuration.maxInflight,
       },
       disable: configuration.disable,
+      released: (fids) => this.#tidying.released(fids),
       report: (error, what) => {
         const said = error instanceof Error ? error.stack ?? error.message : String(error);
         this.#around.log({ level: "error", message: `Cannot carry out ${what}: ${said}` });

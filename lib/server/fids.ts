@@ -64,7 +64,7 @@ export class Fid {
   onEnd: (() => void) | null = null;
   #holds = 0;
   #isGone = false;
-  #idle: (() => void)[] = [];
+  #idle: (() => void)[] | null = null;
 
   /** Makes a fid. A reference of `node` belongs to it from here on. */
   constructor(number: number, identity: Identity, from: Export, node: Node | null) {
@@ -110,7 +110,7 @@ export class Fid {
 
   /** Settles when nothing holds the discarded fid any more. */
   whenIdle(): Promise<void> {
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return new Promise((resolve) => (this.#idle ??= []).push(resolve));
   }
 
   #dispose(): void {
@@ -121,7 +121,7 @@ export class Fid {
     node?.release();
     file?.close();
     this.onEnd?.();
-    for (const resolve of this.#idle) resolve();
+    for (const resolve of this.#idle ?? []) resolve();
   }
 }
 

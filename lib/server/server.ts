@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly disable?: readonly string[];
   /** Is told of errors that are bugs of ours: the client saw EIO. */
   readonly report?: (error: unknown, what: string) => void;
+  /** Is told of how many fids a session has given back at once. */
+  readonly released?: (fids: number) => void;
 }
 
 /**
@@ -65,6 +67,7 @@ export class Server {
       xattrBytes: this.#xattrBytes,
       disabled,
       report: options.report ?? (() => {}),
+      released: options.released ?? (() => {}),
       find(aname: string): Export {
         const found = aname === "" ? exports[0] : exports.find(({ name }) => name === aname);
         if (found === undefined) throw errno("ENOENT");

@@ -42,6 +42,8 @@ export interface Environment {
   readonly xattrBytes: Shares;
   /** Is told of errors that are bugs of ours. */
   report(error: unknown, what: string): void;
+  /** Is told of how many fids a session has given back at once. */
+  released(fids: number): void;
 }
 
 /** A request that waits for a promise. */
@@ -233,8 +235,14 @@ export class Session implements Receiver {
     this.counters.sessions--;
     this.#abandon();
     for (const exchange of this.#waiting.splice(0)) exchange.drop();
-    this.fids.clear();
+    this.#clunkAll();
     this.#endLocks();
+  }
+
+  #clunkAll(): void {
+    const { size } = this.fids;
+    this.fids.clear();
+    if (size > 0) this.#environment.released(size);
   }
 
   #endLocks(): void {
@@ -431,7 +439,7 @@ export class Session implements Receiver {
   }
 
   #agree(exchange: Exchange, message: Tversion): void {
-    this.fids.clear();
+    this.#clunkAll();
     this.#endLocks();
     this.#dialect = null;
     const dialect = negotiate(message.version);
