@@ -1,14 +1,22 @@
 import assert from "node:assert/strict";
 import { Client } from "../client/mod.ts";
 import { HeldTree, MemoryTree } from "../fs/mod.ts";
-import { close, loadLibc, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from "../linux/mod.ts";
+import {
+  close,
+  loadLibc,
+  MappedMemory,
+  send,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  socketpair,
+} from "../linux/mod.ts";
 import { encode, kindOf, NOFID, NOTAG, O_RDWR, type TMessage } from "../p9/mod.ts";
 import { Server } from "../server/mod.ts";
 import { dial } from "./dial.ts";
 import type { Tree } from "../fs/mod.ts";
 import { acceptFrom, listen, peerOf } from "./listen.ts";
 import { Reactor } from "./reactor.ts";
-import { StreamTransport } from "./stream.ts";
+import { type StreamOptions, StreamTransport } from "./stream.ts";
 
 // libc stays loaded: it is opened here so that no test is blamed for it.
 loadLibc();
@@ -28,7 +36,7 @@ function countFds(): number {
 /** Serves a tree on a unix socket, on this thread. */
 async function serve(
   tree: Tree,
-  options: { readonly idleTimeoutMs?: number; readonly maxInflight?: number } = {},
+  options: Partial<StreamOptions> & { readonly maxInflight?: number } = {},
 ): Promise<Bench> {
   const errors: unknown[] = [];
   const folder = await Deno.makeTempDir();
@@ -349,4 +357,96 @@ Deno.test("StreamTransport.drain() settles on a loop that nobody else keeps turn
   await reactor.run();
   transport.close();
   assert.equal(isLate, false);
+});
+
+Deno.test("StreamTransport lets others go before the many requests of one connection", async () => {
+  using reactor = new Reactor();
+  const order: string[] = [];
+  const transport = new StreamTransport(reactor, {
+    maxMessage: MSIZE,
+    accept: ({ peer }) => ({
+      msize: MSIZE,
+      needsEventLoop: false,
+      isOver: false,
+      isFull: false,
+      receive(exchange) {
+        order.push(peer.address);
+        exchange.drop();
+        if (order.length === 601) reactor.stop();
+      },
+      quiesce() {},
+      close() {},
+    }),
+  });
+  const theirs: number[] = [];
+  for (const [address, count] of [["greedy", 600], ["modest", 1]] as const) {
+    const pair = socketpair(SOCK_STREAM | SOCK_NONBLOCK);
+    assert.ok(typeof pair !== "number");
+    using memory = MappedMemory.anonymous(16_384);
+    const bytes = frames(...Array.from({ length: count }, (_, tag) => getattr(tag)));
+    memory.bytes.set(bytes);
+    assert.equal(send(pair[1], memory.address, bytes.length, 0), bytes.length);
+    theirs.push(pair[1]);
+    transport.adopt(pair[0], { address });
+  }
+  await reactor.run();
+  transport.close();
+  for (const fd of theirs) close(fd);
+  assert.equal(order.length, 601);
+  assert.ok(order.indexOf("modest") <= 64, `after ${order.indexOf("modest")} others`);
+});
+
+Deno.test("StreamTransport hangs up on who never asks, though bytes keep coming", async () => {
+  const evicted: string[] = [];
+  await using bench = await serve(new MemoryTree(), {
+    handshakeTimeoutMs: 200,
+    onEvict: (_, why) => evicted.push(why),
+  });
+  using slow = await connectRaw(bench.address);
+  using honest = await connectRaw(bench.address);
+  await writeAll(honest, frames(VERSION));
+  assert.notEqual(await readFrame(honest), null);
+  const dripping = (async () => {
+    for (const byte of frames(VERSION).subarray(0, -1)) {
+      await slow.write(Uint8Array.of(byte));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })().catch(() => {});
+  assert.equal(await readFrame(slow).catch(() => null), null);
+  await dripping;
+  assert.deepEqual(evicted, ["silent"]);
+  await writeAll(honest, frames(ATTACH));
+  assert.notEqual(await readFrame(honest), null);
+});
+
+Deno.test("StreamTransport ends the oldest part of a frame when memory is short", async () => {
+  const evicted: string[] = [];
+  await using bench = await serve(new MemoryTree(), {
+    // The least there is: 16 messages.
+    maxBuffers: 1,
+    onEvict: (_, why) => evicted.push(why),
+  });
+  const part = new Uint8Array(MSIZE - 1);
+  new DataView(part.buffer).setUint32(0, MSIZE, true);
+  const conns: Deno.UnixConn[] = [];
+  try {
+    for (let i = 0; i < 40; i++) {
+      const conn = await connectRaw(bench.address);
+      conns.push(conn);
+      await writeAll(conn, frames(VERSION));
+      assert.notEqual(await readFrame(conn), null);
+      await writeAll(conn, part);
+    }
+    // Twice the bound is never exceeded, by whoever is new either.
+    assert(bench.transport.buffers <= 33, `${bench.transport.buffers} buffers`);
+    assert(evicted.length >= 7, `${evicted.length} ended`);
+    assert.deepEqual(new Set(evicted), new Set(["memory"]));
+    assert.equal(await readFrame(conns[0] as Deno.UnixConn).catch(() => null), null);
+    // The last one still gets to the end of its frame.
+    const last = conns.at(-1) as Deno.UnixConn;
+    await writeAll(last, Uint8Array.of(0));
+    assert.notEqual(await readFrame(last), null);
+  } finally {
+    for (const conn of conns) conn.close();
+  }
 });
