@@ -4,7 +4,13 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { HostTree, MemoryTree, noneCredentials } from "../lib/fs/mod.ts";
+import {
+  HostTree,
+  mappedFileCredentials,
+  mappedXattrCredentials,
+  MemoryTree,
+  noneCredentials,
+} from "../lib/fs/mod.ts";
 import type { DirectorySink, Identity, Tree } from "../lib/fs/mod.ts";
 import { HostNode } from "../lib/fs/host_node.ts";
 import { MappedMemory, umask } from "../lib/linux/mod.ts";
@@ -100,9 +106,15 @@ function measure(group: string, tree: Tree): void {
 
 measure("memory", new MemoryTree());
 for (const parent of FOLDERS) {
-  const root = Deno.makeTempDirSync({ dir: parent, prefix: "virtfs-fs-bench-" });
-  addEventListener("unload", () => Deno.removeSync(root, { recursive: true }));
-  const tree = new HostTree({ root, credentials: noneCredentials() });
-  assert.ok(tree.attach(by) instanceof HostNode);
-  measure(`host ${parent}`, tree);
+  for (const model of [noneCredentials, mappedXattrCredentials, mappedFileCredentials]) {
+    const root = Deno.makeTempDirSync({ dir: parent, prefix: "virtfs-fs-bench-" });
+    const credentials = model();
+    const tree = new HostTree({ root, credentials });
+    addEventListener("unload", () => {
+      tree.close();
+      Deno.removeSync(root, { recursive: true });
+    });
+    assert.ok(tree.attach(by) instanceof HostNode);
+    measure(`host ${parent}, ${credentials.name}`, tree);
+  }
 }

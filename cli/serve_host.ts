@@ -4,6 +4,7 @@
  * @module
  */
 import { transactions } from "../lib/p9/mod.ts";
+import { hasUserXattrs } from "../lib/fs/mod.ts";
 import { launch, notifyManager, startServer } from "../lib/serve/mod.ts";
 import type { Output } from "./output.ts";
 import type { ServeHost } from "./serve.ts";
@@ -23,6 +24,7 @@ export function processHost(output: Output): ServeHost {
     },
     stat: statExport,
     userNumber,
+    hasUserXattrs,
     groupNumber,
     interfaceNumber,
     user,

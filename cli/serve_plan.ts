@@ -48,6 +48,8 @@ export interface PlanHost extends AccessHost {
     readonly uid: number | null;
     readonly gid: number | null;
   };
+  /** Whether files of a folder can have extended attributes `user.*`. */
+  hasUserXattrs(path: string): boolean;
   /** Name and primary group of a user, undefined if nobody has that number. */
   user(uid: number): { readonly name: string; readonly gid: number } | undefined;
   /** Permission bits of the path of an inherited unix socket; undefined for any other socket. */
@@ -75,6 +77,8 @@ const PRIVATE_MODE = 0o600;
 /** Socket files for a group. */
 const GROUP_MODE = 0o660;
 const FIRST_ACTIVATED_FD = 3;
+/** User and group of whoever is nobody. */
+const NOBODY = 65_534;
 /** Bytes of a tag that we make up: more is not read by everybody. */
 const MADE_TAG_SIZE = 31;
 /** Tag of a device that no folder gives a name to. */
@@ -99,8 +103,10 @@ export function planServe(
   if (exports.length === 0 && (listen.length > 0 || devices.every(({ to }) => to === undefined))) {
     throw new UsageError("Nothing to serve: give a PATH, --export NAME=PATH or --config FILE");
   }
-  if (settings.trustClients && settings.squashUid !== undefined) {
-    throw new UsageError("--trust-clients contradicts --squash-uid: leave one of them out");
+  const { squash = settings.squashUid === undefined ? "none" : "all" } = settings;
+  if (settings.trustClients && squash !== "none") {
+    const option = settings.squashUid === undefined ? `--squash ${squash}` : "--squash-uid";
+    throw new UsageError(`--trust-clients contradicts ${option}: leave one of them out`);
   }
   const names = new Set<string>();
   for (const { name } of exports) {
@@ -334,48 +340,84 @@ function planExport(
     );
   }
 
-  let squash = planSquash(said, all, host);
-  if (squash !== undefined && model === "passthrough") {
-    throw new UsageError(
-      `--squash-uid contradicts --security-model passthrough for ${path}: leave one of them out`,
-    );
-  }
+  const squash = planSquash(said, all, folder, host);
   const readOnly = (all.readOnly ?? false) || (said.readOnly ?? false);
+  const isMapped = model === undefined && squash?.who !== "all" ||
+    (model ?? "").startsWith("mapped");
   if (squash === undefined && isRoot && reachable.length > 0 && !all.trustClients) {
     const where = either(reachable);
-    if (model !== undefined) {
+    if (!isMapped) {
       throw new UsageError(
         `Refused to export ${path} with --security-model ${model} as root: anyone who reaches ` +
           `${where} could act as root; write --squash-uid UID instead, or add --trust-clients, ` +
           "or listen on unix:///PATH only",
       );
     }
-    squash = { uid: folder.uid, gid: folder.gid };
     notes.push(
       `anyone who reaches ${where} can ${readOnly ? "read" : "read and change"} everything in ` +
-        `${path}; for them all of it belongs to ${userText(folder.uid, host)}, the owner of the ` +
-        "folder (--squash-uid or --trust-clients change that)",
+        `${path}, as the root of it` +
+        (readOnly ? "" : `; what they make belongs to ${userText(host.euid, host)} on the host`),
+    );
+  }
+  const securityModel = model ?? (isMapped ? "mapped-xattr" : "none");
+  if (securityModel === "mapped-xattr" && !host.hasUserXattrs(path)) {
+    throw new Error(
+      `Cannot export ${path} with --security-model mapped: its file system keeps no extended ` +
+        "attributes of users; --security-model mapped-file keeps owners and modes in hidden " +
+        "files, none does without",
+    );
+  }
+  const fmode = said.fmode ?? all.fmode;
+  const dmode = said.dmode ?? all.dmode;
+  if (!isMapped && (fmode ?? dmode) !== undefined) {
+    throw new UsageError(
+      `--${fmode === undefined ? "dmode" : "fmode"} is for the mapped models, and ${path} has ` +
+        `--security-model ${securityModel}`,
+    );
+  }
+  const uidMap = said.uidMap ?? all.uidMap;
+  const gidMap = said.gidMap ?? all.gidMap;
+  if (squash?.who === "all" && (uidMap ?? gidMap) !== undefined) {
+    throw new UsageError(
+      `--${uidMap === undefined ? "gid-map" : "uid-map"} contradicts --squash all for ${path}: ` +
+        "leave one of them out",
     );
   }
   return {
     name: said.name,
     path,
     readOnly,
-    securityModel: model ?? (isRoot && squash === undefined ? "passthrough" : "none"),
+    securityModel,
+    ...(fmode === undefined ? {} : { fmode }),
+    ...(dmode === undefined ? {} : { dmode }),
     ...(squash === undefined ? {} : { squash }),
+    ...(uidMap === undefined ? {} : { uidMap }),
+    ...(gidMap === undefined ? {} : { gidMap }),
     multidevs: said.multidevs ?? all.multidevs ?? "remap",
   };
 }
 
-function planSquash(said: ExportSettings, all: Settings, host: PlanHost): Squash | undefined {
-  const uid = said.squashUid ?? all.squashUid;
+function planSquash(
+  said: ExportSettings,
+  all: Settings,
+  folder: { readonly uid: number; readonly gid: number },
+  host: PlanHost,
+): Squash | undefined {
+  const saidWho = said.squash ?? (said.squashUid === undefined ? all.squash : undefined);
+  const uid = said.squashUid ?? (said.squash === "none" ? undefined : all.squashUid);
   // A group that was given together with another user is not that of this one.
   const gid = said.squashGid ?? (said.squashUid === undefined ? all.squashGid : undefined);
-  if (uid === undefined) {
-    if (gid !== undefined) throw new UsageError("--squash-gid needs --squash-uid beside it");
+  const who = saidWho ?? (uid === undefined ? "none" : "all");
+  if (who === "none") {
+    if (uid !== undefined) throw new UsageError("--squash none contradicts --squash-uid");
+    if (gid !== undefined && saidWho === undefined) {
+      throw new UsageError("--squash-gid needs --squash-uid beside it");
+    }
     return undefined;
   }
-  return { uid, gid: gid ?? host.user(uid)?.gid ?? uid };
+  if (uid !== undefined) return { who, uid, gid: gid ?? host.user(uid)?.gid ?? uid };
+  const to = who === "root" ? { uid: NOBODY, gid: NOBODY } : folder;
+  return { who, uid: to.uid, gid: gid ?? to.gid };
 }
 
 function statFolder(path: string, host: PlanHost): { uid: number; gid: number } {

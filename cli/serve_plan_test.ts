@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ListenAddress, Settings } from "../lib/serve/mod.ts";
+import type { ListenAddress, Settings, Squash } from "../lib/serve/mod.ts";
 import { parseAddress } from "./address.ts";
 import { type PlanHost, planServe } from "./serve_plan.ts";
 
@@ -14,6 +14,7 @@ const ROOT: PlanHost = {
   },
   userNumber: (name) => (name === "alice" ? 1000 : undefined),
   interfaceNumber: (name) => (name === "eth0" ? 2 : undefined),
+  hasUserXattrs: (path) => path !== "/plain",
   groupNumber: (name) => (name === "kvm" ? 104 : undefined),
   user: (uid) => (uid === 1000 ? { name: "alice", gid: 1001 } : undefined),
   inheritedMode: (fd) => (fd === 4 ? 0o600 : undefined),
@@ -31,7 +32,7 @@ Deno.test("planServe() fills in the defaults", () => {
         name: "/srv",
         path: "/srv",
         readOnly: false,
-        securityModel: "passthrough",
+        securityModel: "mapped-xattr",
         multidevs: "remap",
       }],
       msize: 1_048_600,
@@ -121,40 +122,40 @@ const exposure: [
   what: string,
   said: Settings,
   host: PlanHost,
-  squash: { uid: number; gid: number } | undefined,
+  squash: Squash | undefined,
   model: string,
   note: RegExp | undefined,
 ][] = [
   [
-    "root on TCP turns clients into the owner",
+    "root on TCP keeps apart what clients set",
     TCP,
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
-    /^anyone who reaches tcp:\/\/127\.0\.0\.1:5640 can read and change everything in \/srv; for them all of it belongs to user 1000 \(alice\), the owner/,
+    undefined,
+    "mapped-xattr",
+    /^anyone who reaches tcp:\/\/127\.0\.0\.1:5640 can read and change everything in \/srv, as the root of it; what they make belongs to user 0 on the host$/,
   ],
   [
     "root on vsock too",
     { ...TCP, listen: [parseAddress("vsock://any")] },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /vsock:\/\/any:5640/,
   ],
   [
     "root on an abstract socket too",
     { ...TCP, listen: [parseAddress("unix://@a")] },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /unix:\/\/@a can/,
   ],
   [
     "root on an inherited socket of unknown kind too",
     { ...TCP, listen: [parseAddress("fd://3")] },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /fd:\/\/3/,
   ],
   [
@@ -162,32 +163,32 @@ const exposure: [
     { ...TCP, listen: [parseAddress("fd://4")] },
     ROOT,
     undefined,
-    "passthrough",
+    "mapped-xattr",
     undefined,
   ],
   [
     "root on a socket file of a group too",
     { ...UNIX, socketGroup: "kvm" },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /unix:\/\/\/run\/a\.sock/,
   ],
   [
     "root on a socket file for all too",
     { ...UNIX, socketMode: 0o666 },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /unix/,
   ],
-  ["root on a private socket file does not", UNIX, ROOT, undefined, "passthrough", undefined],
+  ["root on a private socket file does not", UNIX, ROOT, undefined, "mapped-xattr", undefined],
   [
     "root on a private socket file and TCP does",
     { ...UNIX, listen: [...UNIX.listen ?? [], parseAddress("tcp://[::1]")] },
     ROOT,
-    { uid: 1000, gid: 100 },
-    "none",
+    undefined,
+    "mapped-xattr",
     /reaches tcp:\/\/\[::1\]:5640 can/,
   ],
   [
@@ -202,7 +203,7 @@ const exposure: [
     "--squash-uid wins and brings the primary group",
     { ...TCP, squashUid: 1000 },
     ROOT,
-    { uid: 1000, gid: 1001 },
+    { who: "all", uid: 1000, gid: 1001 },
     "none",
     undefined,
   ],
@@ -210,7 +211,7 @@ const exposure: [
     "--squash-uid of nobody known brings the same number",
     { ...TCP, squashUid: 7 },
     ROOT,
-    { uid: 7, gid: 7 },
+    { who: "all", uid: 7, gid: 7 },
     "none",
     undefined,
   ],
@@ -218,7 +219,7 @@ const exposure: [
     "--squash-gid wins",
     { ...TCP, squashUid: 7, squashGid: 8 },
     ROOT,
-    { uid: 7, gid: 8 },
+    { who: "all", uid: 7, gid: 8 },
     "none",
     undefined,
   ],
@@ -226,7 +227,7 @@ const exposure: [
     "--squash-uid allows a model",
     { ...TCP, squashUid: 7, securityModel: "none" },
     ROOT,
-    { uid: 7, gid: 7 },
+    { who: "all", uid: 7, gid: 7 },
     "none",
     undefined,
   ],
@@ -234,7 +235,7 @@ const exposure: [
     "the squash of an export wins over that of the server",
     { export: [{ name: "a", path: "/a", squashUid: 1000 }], squashUid: 7, squashGid: 8 },
     ROOT,
-    { uid: 1000, gid: 1001 },
+    { who: "all", uid: 1000, gid: 1001 },
     "none",
     undefined,
   ],
@@ -243,7 +244,7 @@ const exposure: [
     { ...TCP, trustClients: true },
     ROOT,
     undefined,
-    "passthrough",
+    "mapped-xattr",
     /^clients are believed who they say they are: anyone who reaches tcp:/,
   ],
   [
@@ -251,7 +252,7 @@ const exposure: [
     { ...UNIX, trustClients: true },
     ROOT,
     undefined,
-    "passthrough",
+    "mapped-xattr",
     undefined,
   ],
   [
@@ -259,15 +260,47 @@ const exposure: [
     TCP,
     ALICE,
     undefined,
-    "none",
+    "mapped-xattr",
     /^every client acts as user 1000 \(alice\), the user of the server$/,
   ],
   [
     "another user may show all files as somebody's",
     { ...TCP, squashUid: 0, squashGid: 0 },
     ALICE,
-    { uid: 0, gid: 0 },
+    { who: "all", uid: 0, gid: 0 },
     "none",
+    /user of the server/,
+  ],
+  [
+    "root alone may be squashed, into nobody",
+    { ...TCP, squash: "root" },
+    ROOT,
+    { who: "root", uid: 65_534, gid: 65_534 },
+    "mapped-xattr",
+    undefined,
+  ],
+  [
+    "--squash all without a user means the owner of the folder",
+    { ...TCP, squash: "all" },
+    ROOT,
+    { who: "all", uid: 1000, gid: 100 },
+    "none",
+    undefined,
+  ],
+  [
+    "everybody may be one user of the host",
+    { ...TCP, squashUid: 1000, securityModel: "passthrough" },
+    ROOT,
+    { who: "all", uid: 1000, gid: 1001 },
+    "passthrough",
+    undefined,
+  ],
+  [
+    "--squash none of an export wins over the squash of the server",
+    { export: [{ name: "a", path: "/a", squash: "none" }], squash: "all", squashUid: 7 },
+    ALICE,
+    undefined,
+    "mapped-xattr",
     /user of the server/,
   ],
 ];
@@ -392,11 +425,39 @@ const wrong: [what: string, said: Settings, host: PlanHost, name: string, messag
     /^Cannot export \/srv with --security-model passthrough: it needs root, this is user 1000/,
   ],
   [
-    "passthrough and squash",
-    { ...TCP, squashUid: 7, securityModel: "passthrough" },
-    ROOT,
+    "a file system without attributes",
+    { export: [{ name: "a", path: "/plain" }] },
+    ALICE,
+    "Error",
+    /^Cannot export \/plain with --security-model mapped: .*; --security-model mapped-file .*, none/,
+  ],
+  [
+    "modes of a model that takes those of clients",
+    { ...TCP, securityModel: "none", fmode: 0o640 },
+    ALICE,
     "UsageError",
-    /^--squash-uid contradicts --security-model passthrough for \/srv: leave one of them out$/,
+    /^--fmode is for the mapped models, and \/srv has --security-model none$/,
+  ],
+  [
+    "modes of such an export",
+    { export: [{ name: "a", path: "/a", securityModel: "none", dmode: 0o750 }] },
+    ALICE,
+    "UsageError",
+    /^--dmode is for the mapped models, and \/a has --security-model none$/,
+  ],
+  [
+    "ranges where there is one user",
+    { ...TCP, squash: "all", uidMap: [{ client: 0, host: 1, count: 1 }] },
+    ALICE,
+    "UsageError",
+    /^--uid-map contradicts --squash all for \/srv/,
+  ],
+  [
+    "a squash that is none",
+    { ...TCP, squash: "none", squashUid: 1 },
+    ALICE,
+    "UsageError",
+    /^--squash none contradicts --squash-uid/,
   ],
   [
     "a group without a user",
@@ -534,7 +595,7 @@ Deno.test("planServe() makes devices of vhost-user sockets, and listens nowhere 
     { socket: { kind: "fd", fd: 4 }, tag: "v_tmp" },
   ]);
   // A monitor that root alone can start is believed, as any client on such a socket.
-  assert.equal(configuration.exports[0]?.securityModel, "passthrough");
+  assert.equal(configuration.exports[0]?.securityModel, "mapped-xattr");
   assert.deepEqual(notes, []);
 });
 
@@ -569,10 +630,9 @@ for (const [path, tag] of madeTags) {
   });
 }
 
-Deno.test("planServe() squashes for devices that others than root may use", () => {
+Deno.test("planServe() warns of devices that others than root may use", () => {
   const said = machines({ socketMode: 0o660 });
-  const { configuration, notes } = planServe(said, ROOT);
-  assert.deepEqual(configuration.exports[0]?.squash, { uid: 1000, gid: 100 });
+  const { notes } = planServe(said, ROOT);
   assert.match(notes[0] ?? "", /^anyone who reaches vhost-user:\/\/\/run\/a can read and change/);
 });
 
@@ -589,7 +649,7 @@ Deno.test("planServe() needs no folder where devices have another server", () =>
   // Nor does it matter then who reaches them.
   const open = { ...TCP, ...said, listen: [...said.listen ?? [], ...UNIX.listen ?? []] };
   const plan = planServe({ ...open, socketMode: 0o600 }, ROOT);
-  assert.equal(plan.configuration.exports[0]?.securityModel, "passthrough");
+  assert.deepEqual(plan.notes, []);
 });
 
 const TO: Settings = { to: { kind: "tcp", host: "::1", port: 1 } };
@@ -654,7 +714,7 @@ Deno.test("planServe() refuses to take the export of a running device away", () 
 
 Deno.test("planServe() keeps the sockets of a running server, and judges by them", () => {
   const listening: ListenAddress[] = [{ kind: "tcp", host: "127.0.0.1", port: 1 }];
-  const { configuration } = planServe(UNIX, ROOT, { listen: listening, devices: [] });
+  const { configuration, notes } = planServe(UNIX, ROOT, { listen: listening, devices: [] });
   assert.deepEqual(configuration.listen, listening);
-  assert.deepEqual(configuration.exports[0]?.squash, { uid: 1000, gid: 100 });
+  assert.match(notes[0] ?? "", /^anyone who reaches tcp:/);
 });

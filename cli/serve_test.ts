@@ -107,6 +107,10 @@ class FakeHost implements ServeHost {
     return undefined;
   }
 
+  hasUserXattrs(): boolean {
+    return true;
+  }
+
   groupNumber(): number | undefined {
     return undefined;
   }
@@ -294,7 +298,7 @@ Deno.test("serve --dry-run tells what would start, and starts nothing", async ()
   const [code, host] = await ends([FOLDER, "--dry-run", "--read-only"]);
   assert.equal(code, EXIT.done);
   assert.match(host.stdout, /^virtfs \S+ would serve 1 folder with 2 workers\n/);
-  assert.match(host.stdout, /read-only, security model none\)/);
+  assert.match(host.stdout, /read-only, security model mapped-xattr\)/);
   assert.match(host.stdout, /^Would listen on tcp:\/\/127\.0\.0\.1:5640$/m);
   assert.equal(host.started.length, 0);
 });
@@ -307,8 +311,8 @@ Deno.test("serve tells people what it serves, for whom, where, and how to mount 
     host.stdout.replaceAll(FOLDER, "/srv").replace(/virtfs \S+/, "virtfs VERSION"),
     `virtfs VERSION serves 2 folders with 2 workers, process 42
 
-  /srv  (read-write, security model none)
-  doc = /srv  (read-only, security model none)
+  /srv  (read-write, security model mapped-xattr)
+  doc = /srv  (read-only, security model mapped-xattr)
 
 Listening on tcp://127.0.0.1:5640
 Sandbox: off, nothing is restrained
@@ -336,7 +340,7 @@ Deno.test("serve --json tells scripts the same on one line", async () => {
     name: FOLDER,
     path: FOLDER,
     readOnly: false,
-    securityModel: "none",
+    securityModel: "mapped-xattr",
     multidevs: "remap",
   }]);
   assert.match(told.mounts[0].commands[0], /trans=unix/);
@@ -626,7 +630,7 @@ Deno.test("serve --metrics fails where the port is taken, before anything else s
   assert.equal(host.started.length, 0);
 });
 
-Deno.test("serve as root turns a refused model into exit code 2, and a squash into a note", async () => {
+Deno.test("serve as root turns a refused model into exit code 2, and who has access into a note", async () => {
   const host = new FakeHost();
   host.euid = 0;
   const [code] = await ends([FOLDER, "--security-model", "passthrough"], host);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { formatRange } from "../lib/fs/mod.ts";
 import { type ExportConfiguration, formatSandbox, type SandboxState } from "../lib/serve/mod.ts";
 import type { DeviceLines } from "./device_lines.ts";
 import type { Mount } from "./mount.ts";
@@ -106,10 +107,15 @@ function deviceText(device: DeviceLines, output: Output): string[] {
 function exportText(each: ExportConfiguration): string {
   const parts = [
     each.readOnly ? "read-only" : "read-write",
-    each.squash === undefined
-      ? `security model ${each.securityModel}`
-      : `security model ${each.securityModel}, all files as ${each.squash.uid}:${each.squash.gid}`,
+    `security model ${each.securityModel}`,
   ];
+  const { squash, uidMap = [], gidMap = [] } = each;
+  if (squash !== undefined) {
+    const whose = squash.who === "all" ? "all files" : "root";
+    parts.push(`${whose} as ${squash.uid}:${squash.gid}`);
+  }
+  if (uidMap.length > 0) parts.push(`users ${uidMap.map(formatRange).join(" ")}`);
+  if (gidMap.length > 0) parts.push(`groups ${gidMap.map(formatRange).join(" ")}`);
   if (each.multidevs !== "remap") parts.push(`multidevs ${each.multidevs}`);
   if (each.access !== undefined) parts.push(`for ${accessText(each.access)}`);
   const name = each.name === each.path ? each.path : `${each.name} = ${each.path}`;

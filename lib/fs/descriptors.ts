@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { asServer } from "./credentials/acting.ts";
 import { Shares } from "./shares.ts";
 
 /** Handles closed at once when there are too many. */
@@ -96,6 +97,11 @@ export class Descriptors {
 
   /** Closes some handles; they are opened again when needed. */
   reclaim(): void {
+    // What the user may see, for whom the thread acts, has nothing to do with it.
+    asServer(() => this.#reclaim());
+  }
+
+  #reclaim(): void {
     if (this.isPinned) return;
     const before = this.#holders.length;
     // Nothing may become of a folder while what is in it is looked at.

@@ -13,6 +13,8 @@ import type { EntryRoom } from "./tree.ts";
 /** Bytes of a `linux_dirent64` before its name. */
 const HEAD = 19;
 const DOT = 0x2e;
+/** Second byte of every name that belongs to a model. */
+const LETTER_V = 0x76;
 
 /** What becomes of the type of an entry, by `DT_*`. */
 export interface EntryTypes {
@@ -24,7 +26,7 @@ export interface EntryTypes {
 
 /**
  * Packs entries from where `cursor` is, as long as there is room and nothing special about them:
- * not "." or "..", of a known type, with an offset of its own, with a number that is shown as it is.
+ * not "." or "..", no name that a model may hide, of a known type, with an offset of its own, with a number that is shown as it is.
  *
  * @param plainHigh Inode numbers are shown as they are if their upper half is below this.
  * @returns Where the last entry that was packed begins; -1 if none was.
@@ -50,7 +52,7 @@ export function packEntries(
     const offHigh = view.getUint32(from + 12, true);
     if (kind === DT_UNKNOWN || kind > 15 || inoHigh >= plainHigh || (offLow | offHigh) === 0) break;
     const name = from + HEAD;
-    if (bytes[name] === DOT && isDots(bytes, name)) break;
+    if (bytes[name] === DOT && isSpecial(bytes, name)) break;
     // The NUL is among the last 8 bytes.
     let nameEnd = Math.max(name, from + size - 8);
     while (nameEnd < from + size && bytes[nameEnd] !== 0) nameEnd++;
@@ -81,8 +83,8 @@ export function packEntries(
   return last;
 }
 
-/** True of "." and "..", whose first byte is known to be a dot. */
-function isDots(bytes: Uint8Array, name: number): boolean {
+/** True of ".", "..", and what may belong to a model; the first byte is known to be a dot. */
+function isSpecial(bytes: Uint8Array, name: number): boolean {
   const second = bytes[name + 1];
-  return second === 0 || second === DOT && bytes[name + 2] === 0;
+  return second === 0 || second === LETTER_V || second === DOT && bytes[name + 2] === 0;
 }

@@ -15,11 +15,37 @@ import { failed, ok } from "./host_shared.ts";
 export class HostFile extends HostOpened {
   /** Whether the size can be changed through it. */
   readonly isWritable: boolean;
+  /** True if the first write, by whom it was opened, takes set-id bits away. */
+  readonly #isGuarded: boolean;
+  #mustGuard: boolean;
 
-  /** Takes over `fd` and the caller's reference on `node`. */
-  constructor(shared: HostShared, node: HostNode, fd: number, flags: number, session: object) {
+  /**
+   * Takes over `fd` and the caller's reference on `node`.
+   *
+   * @param isGuarded Whether it is for us to see to it that writing takes set-id bits away.
+   */
+  constructor(
+    shared: HostShared,
+    node: HostNode,
+    fd: number,
+    flags: number,
+    session: object,
+    isGuarded: boolean,
+  ) {
     super(shared, node, fd, session);
     this.isWritable = (flags & O_ACCMODE) !== 0;
+    this.#isGuarded = this.#mustGuard = isGuarded;
+  }
+
+  /** Takes set-id bits away: somebody who is not root changes the content. */
+  guard(): void {
+    this.#mustGuard = false;
+    ok(this.shared.credentials.dropSetId(this.node));
+  }
+
+  /** Does so again before the next write. */
+  guardAgain(): void {
+    this.#mustGuard = this.#isGuarded;
   }
 
   /** Reads until the segments are full or the file ends. */
@@ -45,6 +71,7 @@ export class HostFile extends HostOpened {
 
   /** Writes everything; at the end of the file if it was opened with O_APPEND. */
   override write(from: Segments, offset: bigint): number {
+    if (this.#mustGuard) this.guard();
     const { fd } = this;
     const length = from.length;
     if (from.count === 1) {

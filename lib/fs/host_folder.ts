@@ -133,7 +133,11 @@ export class HostFolder extends HostOpened {
       type = DT_DIR;
       qidType = qidTypeOf(modeOfEntry(DT_DIR));
     } else {
-      if (credentials.hidesNames && credentials.hides(decodeName(bytes, nameStart, nameEnd))) {
+      // All names that belong to a model start with ".v": most names need not be decoded.
+      if (
+        credentials.hidesNames && bytes[nameStart] === 0x2e && bytes[nameStart + 1] === 0x76 &&
+        credentials.hides(decodeName(bytes, nameStart, nameEnd))
+      ) {
         this.#note(next);
         return true;
       }
@@ -149,8 +153,7 @@ export class HostFolder extends HostOpened {
 
   /** Hands over entries that nothing special is about, up to the first that is special. */
   #pack(cursor: DirentCursor, room: EntryRoom): void {
-    const { credentials, entryTypes } = this.shared;
-    if (credentials.hidesNames) return;
+    const { entryTypes } = this.shared;
     const packed = packEntries(cursor, room, entryTypes, this.node.plainInodes);
     if (packed < 0) return;
     const { view } = cursor;

@@ -11,7 +11,7 @@ import {
   umask,
 } from "../linux/mod.ts";
 import { Errno, errnoName, O_RDONLY, O_RDWR } from "../p9/mod.ts";
-import { noneCredentials } from "./credentials.ts";
+import { noneCredentials } from "./credentials/none.ts";
 import type { Timers } from "./host_locks.ts";
 import { HostTree } from "./host_tree.ts";
 import type { HostTreeOptions } from "./host_tree.ts";

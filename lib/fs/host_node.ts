@@ -21,22 +21,17 @@ import {
   EPERM,
   fstatfs,
   ftruncate,
-  getxattrat,
   linkFd,
   listxattrat,
-  mkdirat,
   O_CLOEXEC,
-  O_CREAT,
   O_DIRECTORY as HOST_O_DIRECTORY,
   O_NOCTTY,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_PATH,
   openat,
-  removexattrat,
   renameat,
   scratch,
-  setxattrat,
   statx,
   STATX_BTIME,
   unlinkat,
@@ -57,15 +52,15 @@ import {
   O_SYNC,
   O_TRUNC,
   O_WRONLY,
-  S_IFBLK,
-  S_IFCHR,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
 } from "../p9/mod.ts";
 import type { Qid } from "../p9/mod.ts";
-import type { Ownership, Place } from "./credentials.ts";
+import { asServer } from "./credentials/acting.ts";
+import { SET_ID_BITS } from "./credentials/seam.ts";
+import type { Memo, Place, Wanted } from "./credentials/seam.ts";
 import type { HandleHolder, Urgency } from "./descriptors.ts";
 import { HostFile } from "./host_file.ts";
 import { HostFolder } from "./host_folder.ts";
@@ -73,7 +68,7 @@ import { HostLocks } from "./host_locks.ts";
 import type { HostOpened } from "./host_opened.ts";
 import { failed, ok, STATX_MASK } from "./host_shared.ts";
 import type { HostShared } from "./host_shared.ts";
-import { encodeDevice, NO_ID, PERMISSIONS, qidTypeOf, XATTR_SIZE_MAX } from "./modes.ts";
+import { encodeDevice, hasDevice, NO_ID, PERMISSIONS, qidTypeOf, XATTR_SIZE_MAX } from "./modes.ts";
 import type {
   Attributes,
   Changes,
@@ -121,6 +116,8 @@ export class HostNode implements Node, Place, HandleHolder {
   readonly #birthNsec: number;
   /** Key in the table of foreign nodes, or empty for a node at home. */
   readonly #key: string;
+  /** What the model remembers of the file. */
+  memo: Memo | null = null;
   #fd: number;
   #references = 1;
   /** Held; null for the root, which is its own. */
@@ -176,6 +173,11 @@ export class HostNode implements Node, Place, HandleHolder {
     this.#qid = { type: qidTypeOf(type), version: shared.version(), path };
     if (key === "") shared.nodes.set(this.#inode, this);
     else shared.foreign.set(key, this);
+  }
+
+  /** State of the tree. */
+  protected get shared(): HostShared {
+    return this.#shared;
   }
 
   /** Identity as last seen. */
@@ -274,6 +276,7 @@ export class HostNode implements Node, Place, HandleHolder {
     if (result < 0) failed(result);
     const version = this.#qid.version = shared.version();
     let mode = found.mode;
+    let nlink = found.nlink;
     let uid = found.uid;
     let gid = found.gid;
     let rdev = hasDevice(mode) ? encodeDevice(found.rdevMajor, found.rdevMinor) : 0n;
@@ -283,17 +286,21 @@ export class HostNode implements Node, Place, HandleHolder {
       ownership.uid = uid;
       ownership.gid = gid;
       ownership.rdev = rdev;
-      credentials.present(ownership, this);
+      credentials.present(ownership, this, found);
       ({ mode, uid, gid, rdev } = ownership);
       // The type of a node never changes, whatever becomes of what the model keeps beside it.
       mode = this.#type | mode & PERMISSIONS;
+      // Each folder counts as a name of the one above. Some file systems do not count: 1, always.
+      if (this.#type === S_IFDIR && nlink > 2 && credentials.hiddenFolders !== undefined) {
+        nlink -= credentials.hiddenFolders(this, this.#parent === null);
+      }
     }
     return {
       qid: { type: this.#qid.type, version, path: this.#qid.path },
       mode,
       uid,
       gid,
-      nlink: found.nlink,
+      nlink,
       rdev,
       size: found.size,
       blksize: found.blksize,
@@ -310,17 +317,18 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Changes attributes. */
-  setAttributes(changes: Changes, _by: Identity, file?: OpenFile): void {
+  setAttributes(changes: Changes, by: Identity, file?: OpenFile): void {
     const shared = this.#shared;
     const { credentials } = shared;
     shared.checkWritable();
-    if (changes.size !== undefined) this.#resize(changes.size, file);
+    if (changes.size !== undefined) this.#resize(changes.size, by, file);
     if (changes.uid !== undefined || changes.gid !== undefined) {
-      ok(credentials.chown(this, changes.uid ?? NO_ID, changes.gid ?? NO_ID));
+      ok(credentials.chown(this, this.#type, changes.uid ?? NO_ID, changes.gid ?? NO_ID));
     }
     if (changes.mode !== undefined) {
       if (this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
-      ok(credentials.chmod(this, changes.mode & PERMISSIONS));
+      ok(credentials.chmod(this, this.#type, changes.mode & PERMISSIONS));
+      if ((changes.mode & SET_ID_BITS) !== 0) this.#guardFiles();
     }
     const { atime, mtime } = changes;
     if (atime === undefined && mtime === undefined) return;
@@ -353,7 +361,7 @@ export class HostNode implements Node, Place, HandleHolder {
     // The host's type decides: opening a device or FIFO may have effects that nobody asked for.
     if (type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("ENXIO");
     const fd = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS, by.session);
-    return new HostFile(shared, this.hold(), fd, flags, by.session);
+    return this.#openedFile(fd, flags, by);
   }
 
   /** Makes a file and opens it, or opens the one that is there. */
@@ -366,11 +374,13 @@ export class HostNode implements Node, Place, HandleHolder {
     if (this.#depth >= MAX_DEPTH) throw errno("ENAMETOOLONG");
     shared.descriptors.makeRoom();
     // Always exclusive: to open what exists is left to open(), which knows what must not be opened.
-    const wanted = flags & OPEN_FLAGS & ~O_NOATIME | SAFE_FLAGS | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const wanted: Wanted = {
+      ...wantedBy(by, S_IFREG | mode & PERMISSIONS, gid),
+      flags: flags & OPEN_FLAGS & ~O_NOATIME | SAFE_FLAGS,
+    };
     for (let attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
-      const created = credentials.creationMode(S_IFREG | mode & PERMISSIONS);
-      const fd = shared.openFile(by.session, () => openat(this.handle(), name, wanted, created));
-      if (fd >= 0) return this.#created(fd, name, flags, mode & PERMISSIONS, gid, by);
+      const fd = shared.openFile(by.session, () => credentials.make(this, name, wanted));
+      if (fd >= 0) return this.#created(fd, name, flags, by);
       if (fd !== -EEXIST || (flags & O_EXCL) !== 0) failed(fd);
       const existing = this.#tryWalk(name);
       if (existing === null) continue;
@@ -386,17 +396,12 @@ export class HostNode implements Node, Place, HandleHolder {
 
   /** Makes a folder. */
   mkdir(name: string, mode: number, gid: number, by: Identity): Qid {
-    const { credentials } = this.#start(name);
-    const wanted = S_IFDIR | mode & PERMISSIONS;
-    ok(mkdirat(this.handle(), name, credentials.creationMode(wanted)));
-    return this.#adopt(name, wanted, gid, 0n, by);
+    return this.#make(name, wantedBy(by, S_IFDIR | mode & PERMISSIONS, gid));
   }
 
   /** Makes a symbolic link. */
   symlink(name: string, target: string, gid: number, by: Identity): Qid {
-    const { credentials } = this.#start(name);
-    ok(credentials.symlink(target, this.handle(), name));
-    return this.#adopt(name, S_IFLNK | 0o777, gid, 0n, by);
+    return this.#make(name, { ...wantedBy(by, S_IFLNK | 0o777, gid), target });
   }
 
   /** Makes a file of any type but folder and link. */
@@ -408,30 +413,24 @@ export class HostNode implements Node, Place, HandleHolder {
     gid: number,
     by: Identity,
   ): Qid {
-    const { credentials } = this.#start(name);
-    const wanted = (mode & S_IFMT) === 0 ? S_IFREG | mode : mode;
-    const type = wanted & S_IFMT;
+    const type = (mode & S_IFMT) === 0 ? S_IFREG : mode & S_IFMT;
     if (type === S_IFDIR) throw errno("EPERM");
     if (type === S_IFLNK) throw errno("EINVAL");
-    const full = type | wanted & PERMISSIONS;
-    const made = type | credentials.creationMode(full);
-    ok(credentials.mknod(this.handle(), name, made, major, minor));
-    const rdev = hasDevice(full) ? encodeDevice(major, minor) : 0n;
-    return this.#adopt(name, full, gid, rdev, by);
+    return this.#make(name, { ...wantedBy(by, type | mode & PERMISSIONS, gid), major, minor });
   }
 
   /** Gives a file one more name. */
   link(name: string, target: Node, _by: Identity): void {
     const shared = this.#start(name);
+    const { credentials } = shared;
     const source = own(target);
     shared.descriptors.isPinned = true;
     try {
-      ok(linkFd(source.handle(), this.handle(), name));
-      const kept = shared.credentials.linked?.(source, this.handle(), name) ?? 0;
-      if (kept < 0) {
-        unlinkat(this.handle(), name, 0);
-        failed(kept);
-      }
+      ok(
+        credentials.link === undefined
+          ? linkFd(source.handle(), this.handle(), name)
+          : credentials.link(source, this.handle(), name),
+      );
     } finally {
       shared.descriptors.isPinned = false;
     }
@@ -443,8 +442,7 @@ export class HostNode implements Node, Place, HandleHolder {
     shared.descriptors.isPinned = true;
     try {
       this.#secure(name);
-      ok(shared.credentials.removing?.(this.handle(), name, directory) ?? 0);
-      ok(unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0));
+      ok(this.#unlink(name, directory));
     } finally {
       shared.descriptors.isPinned = false;
     }
@@ -460,12 +458,12 @@ export class HostNode implements Node, Place, HandleHolder {
     try {
       this.#secure(name);
       target.#secure(newName);
-      ok(renameat(this.handle(), name, target.handle(), newName));
-      const kept = shared.credentials.renamed?.(this.handle(), name, target.handle(), newName) ?? 0;
-      if (kept < 0) {
-        renameat(target.handle(), newName, this.handle(), name);
-        failed(kept);
-      }
+      const { credentials } = shared;
+      ok(
+        credentials.rename === undefined
+          ? renameat(this.handle(), name, target.handle(), newName)
+          : credentials.rename(this.handle(), name, target.handle(), newName),
+      );
       // Whoever holds the file finds it in its new place.
       const moved = target.#lookup(newName);
       if (moved !== undefined) moved.#place(target, newName);
@@ -487,7 +485,7 @@ export class HostNode implements Node, Place, HandleHolder {
   /** Target of a link. */
   readlink(_by: Identity): string {
     if (this.#type !== S_IFLNK) throw errno("EINVAL");
-    const target = this.#shared.credentials.readlink(this);
+    const target = this.#shared.credentials.readlink(this, this.#hostType === S_IFLNK);
     return typeof target === "string" ? target : failed(target);
   }
 
@@ -510,10 +508,8 @@ export class HostNode implements Node, Place, HandleHolder {
 
   /** Value of an attribute. */
   getXattr(name: string, _by: Identity): Uint8Array {
-    const { bytes, address } = scratch();
-    const host = this.#xattrName(name, "get");
-    const size = ok(getxattrat(this.handle(), null, host, address, XATTR_SIZE_MAX));
-    return bytes.slice(0, size);
+    const size = ok(this.#shared.credentials.getXattr(this, this.#type, name));
+    return scratch().bytes.slice(0, size);
   }
 
   /** Names of attributes, as the model shows them. */
@@ -527,16 +523,14 @@ export class HostNode implements Node, Place, HandleHolder {
   setXattr(name: string, value: Uint8Array, flags: number, _by: Identity): void {
     this.#shared.checkWritable();
     if (value.length > XATTR_SIZE_MAX) throw errno("E2BIG");
-    const host = this.#xattrName(name, "set");
-    const { bytes, address } = scratch();
-    bytes.set(value);
-    ok(setxattrat(this.handle(), null, host, address, value.length, flags));
+    scratch().bytes.set(value);
+    ok(this.#shared.credentials.setXattr(this, this.#type, name, value.length, flags));
   }
 
   /** Removes an attribute. */
   removeXattr(name: string, _by: Identity): void {
     this.#shared.checkWritable();
-    ok(removexattrat(this.handle(), null, this.#xattrName(name, "remove")));
+    ok(this.#shared.credentials.removeXattr(this, this.#type, name));
   }
 
   /** Counts an open file in. */
@@ -692,18 +686,26 @@ export class HostNode implements Node, Place, HandleHolder {
     try {
       const path = shared.pathNumber();
       const { credentials } = shared;
-      let mode = found.mode;
-      if (credentials.presents) {
-        const { ownership } = shared;
-        ownership.mode = mode;
-        credentials.present(ownership, {
-          handle: () => fd,
-          folderHandle: () => this.handle(),
-          name,
-        });
-        mode = ownership.mode;
+      // A node's folder is made for the same user, with whatever the class adds to this one.
+      const Same = this.constructor as typeof HostNode;
+      if (!credentials.presents) {
+        return new Same(shared, fd, this, name, found.mode & S_IFMT, path, key);
       }
-      return new HostNode(shared, fd, this, name, mode & S_IFMT, path, key);
+      const { ownership } = shared;
+      ownership.mode = found.mode;
+      ownership.uid = found.uid;
+      ownership.gid = found.gid;
+      ownership.rdev = 0n;
+      const place: Place = {
+        handle: () => fd,
+        folderHandle: () => this.handle(),
+        name,
+        memo: null,
+      };
+      credentials.present(ownership, place, found);
+      const node = new Same(shared, fd, this, name, ownership.mode & S_IFMT, path, key);
+      node.memo = place.memo;
+      return node;
     } catch (error) {
       close(fd);
       throw error;
@@ -816,6 +818,11 @@ export class HostNode implements Node, Place, HandleHolder {
 
   /** Opens the handle again, by way of those above it that are closed too: of the same files or none. */
   #recover(): number {
+    // What the folders above allow a user does not matter any more: the file was reached once.
+    return asServer(() => this.#recoverAsServer());
+  }
+
+  #recoverAsServer(): number {
     const { descriptors } = this.#shared;
     descriptors.makeRoom();
     const closed: HostNode[] = [];
@@ -915,87 +922,84 @@ export class HostNode implements Node, Place, HandleHolder {
     else this.#shared.locked.delete(this);
   }
 
-  #resize(size: bigint, file: OpenFile | undefined): void {
+  #resize(size: bigint, by: Identity, file: OpenFile | undefined): void {
     if (this.#type === S_IFDIR) throw errno("EISDIR");
     if (this.#type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("EINVAL");
     if (file instanceof HostFile && file.isWritable && file.node === this) {
       file.truncate(size);
-      return;
-    }
-    // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
-    const fd = ok(this.#tryReopen(O_WRONLY | SAFE_FLAGS));
-    try {
-      ok(ftruncate(fd, size));
-    } finally {
+    } else {
+      // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
+      const fd = ok(this.#tryReopen(O_WRONLY | SAFE_FLAGS));
+      const result = ftruncate(fd, size);
       close(fd);
+      ok(result);
+    }
+    const { credentials } = this.#shared;
+    if (credentials.dropsSetId(by.uid)) ok(credentials.dropSetId(this));
+  }
+
+  /** Makes the open file of a descriptor. */
+  #openedFile(fd: number, flags: number, by: Identity): HostFile {
+    const isGuarded = (flags & O_ACCMODE) !== 0 && this.#shared.credentials.dropsSetId(by.uid);
+    const file = new HostFile(this.#shared, this.hold(), fd, flags, by.session, isGuarded);
+    if (isGuarded && (flags & O_TRUNC) !== 0) file.guard();
+    return file;
+  }
+
+  /** Has open files look again before they write: there are set-id bits now. */
+  #guardFiles(): void {
+    if (this.#openCount === 0) return;
+    for (const file of this.#shared.files) {
+      if (file.node === this && file instanceof HostFile) file.guardAgain();
     }
   }
 
   /** Makes node and open file of a descriptor that created a file. */
-  #created(
-    fd: number,
-    name: string,
-    flags: number,
-    mode: number,
-    gid: number,
-    by: Identity,
-  ): HostFile {
-    const shared = this.#shared;
-    const { credentials } = shared;
+  #created(fd: number, name: string, flags: number, by: Identity): HostFile {
     let node: HostNode | null = null;
     try {
-      const place: Place = { handle: () => fd, folderHandle: () => this.handle(), name };
-      ok(statx(fd, null, LOOK, STATX_MASK, shared.statx));
-      const made = ownershipOf(shared);
-      ok(credentials.adopt(place, S_IFREG | mode, by.uid, gid, 0n, made));
-      const handle = ok(shared.openAgain(fd, O_PATH | O_CLOEXEC));
-      // What a model keeps beside the file may have been looked at in between.
-      node = credentials.presents ? this.#found(handle, name) : this.#known(handle, name);
-      return new HostFile(shared, node, fd, flags, by.session);
+      const handle = ok(this.#shared.openAgain(fd, O_PATH | O_CLOEXEC));
+      node = this.#found(handle, name);
+      return node.#openedFile(fd, flags, by);
     } catch (error) {
-      node?.release();
       close(fd);
-      shared.descriptors.files.give(by.session, 1);
-      unlinkat(this.handle(), name, 0);
+      this.#shared.descriptors.files.give(by.session, 1);
+      this.#unlink(name, false);
       throw error;
+    } finally {
+      node?.release();
     }
   }
 
-  /** Gives a new entry its owner and mode; removes it again if that fails. */
-  #adopt(name: string, mode: number, gid: number, rdev: bigint, by: Identity): Qid {
-    const shared = this.#shared;
-    const { statx: found, credentials } = shared;
-    const fd = ok(this.#openEntry(name));
+  #unlink(name: string, directory: boolean): number {
+    const { credentials } = this.#shared;
+    return credentials.unlink === undefined
+      ? unlinkat(this.handle(), name, directory ? AT_REMOVEDIR : 0)
+      : credentials.unlink(this.handle(), name, directory);
+  }
+
+  /** Makes a file of any type that is not opened. */
+  #make(name: string, wanted: Wanted): Qid {
+    const shared = this.#start(name);
+    shared.descriptors.makeRoom();
+    const fd = ok(shared.credentials.make(this, name, wanted));
     try {
-      ok(statx(fd, null, LOOK, STATX_MASK, found));
-      const isFolder = (found.mode & S_IFMT) === S_IFDIR;
-      // Somebody on the host was quicker: what is there now is not what was made.
-      if (isFolder !== ((mode & S_IFMT) === S_IFDIR) || !isFolder && found.nlink !== 1) {
-        throw errno("ESTALE");
-      }
-      const qid = { type: qidTypeOf(mode), version: shared.version(), path: shared.pathNumber() };
-      const place: Place = { handle: () => fd, folderHandle: () => this.handle(), name };
-      const result = credentials.adopt(place, mode, by.uid, gid, rdev, ownershipOf(shared));
-      if (result < 0) {
-        unlinkat(this.handle(), name, isFolder ? AT_REMOVEDIR : 0);
-        failed(result);
-      }
-      return qid;
+      ok(statx(fd, null, LOOK, STATX_MASK, shared.statx));
+      return {
+        type: qidTypeOf(wanted.mode),
+        version: shared.version(),
+        path: shared.pathNumber(),
+      };
     } finally {
       close(fd);
     }
-  }
-
-  #xattrName(name: string, use: "get" | "set" | "remove"): string {
-    const host = this.#shared.credentials.xattrName(name, use);
-    return typeof host === "string" ? host : failed(host);
   }
 
   #shownXattrs(bytes: Uint8Array, size: number): Uint8Array {
     const { credentials } = this.#shared;
     let text = "";
     for (const name of attributeNames(bytes, size)) {
-      const shown = credentials.xattrListed(name);
+      const shown = credentials.listed(name);
       if (shown !== null) text += `${shown}\0`;
     }
     const list = new Uint8Array(byteLength(text));
@@ -1017,16 +1021,9 @@ function foreignKey(shared: HostShared): string {
   return `${found.mntId} ${found.devMajor} ${found.devMinor} ${found.ino}`;
 }
 
-/** What statx saw last. */
-function ownershipOf(shared: HostShared): Ownership {
-  const { statx: found } = shared;
-  return { mode: found.mode, uid: found.uid, gid: found.gid, rdev: 0n };
-}
-
-/** True for block and character devices. */
-function hasDevice(mode: number): boolean {
-  const type = mode & S_IFMT;
-  return type === S_IFBLK || type === S_IFCHR;
+/** What is to be made for a user: nothing that is opened, no device, no link. */
+function wantedBy(by: Identity, mode: number, gid: number): Wanted {
+  return { mode, uid: by.uid, gid, flags: -1, major: 0, minor: 0, target: "" };
 }
 
 function secondsOf(time: NewTime | undefined): bigint {

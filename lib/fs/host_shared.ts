@@ -21,7 +21,7 @@ import {
   STATX_MNT_ID,
 } from "../linux/mod.ts";
 import { errno } from "../p9/mod.ts";
-import type { Credentials, Ownership } from "./credentials.ts";
+import type { Credentials, Ownership } from "./credentials/seam.ts";
 import type { Descriptors } from "./descriptors.ts";
 import type { EntryTypes } from "./entries.ts";
 import type { HostNode } from "./host_node.ts";

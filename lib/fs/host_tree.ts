@@ -16,7 +16,8 @@ import {
   statx,
 } from "../linux/mod.ts";
 import { S_IFMT } from "../p9/mod.ts";
-import type { Credentials } from "./credentials.ts";
+import { ActingNode } from "./acting_node.ts";
+import type { Credentials } from "./credentials/seam.ts";
 import { Descriptors } from "./descriptors.ts";
 import { EVENT_LOOP_TIMERS } from "./host_locks.ts";
 import type { Timers } from "./host_locks.ts";
@@ -98,8 +99,10 @@ export class HostTree implements Tree {
     const { statx: found } = this.#shared;
     const what = `open the folder "${options.root}"`;
     const fd = openat(AT_FDCWD, options.root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    const result = fd < 0 ? fd : statx(fd, null, 0, STATX_MASK, found);
+    let result = fd < 0 ? fd : statx(fd, null, 0, STATX_MASK, found);
+    if (result >= 0) result = options.credentials.start?.(fd) ?? 0;
     if (result < 0) {
+      options.credentials.close?.();
       if (fd >= 0) close(fd);
       this.#shared.dispose();
       throw new LinuxError(what, -result);
@@ -109,7 +112,8 @@ export class HostTree implements Tree {
     this.#shared.rootMount = found.mntId;
     this.#shared.claimDevice();
     const path = this.#shared.pathNumber();
-    this.#root = new HostNode(this.#shared, fd, null, "/", found.mode & S_IFMT, path, "");
+    const Kind = options.credentials.switches ? ActingNode : HostNode;
+    this.#root = new Kind(this.#shared, fd, null, "/", found.mode & S_IFMT, path, "");
   }
 
   /** The root. */
@@ -135,7 +139,8 @@ export class HostTree implements Tree {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    const { nodes, foreign, files, locked } = this.#shared;
+    const { credentials, nodes, foreign, files, locked } = this.#shared;
+    credentials.close?.(); // works with the root's descriptor
     for (const file of [...files]) file.drop();
     for (const node of [...nodes.values(), ...foreign.values()]) node.drop();
     nodes.clear();

@@ -5,14 +5,22 @@
  */
 
 export * from "./tree.ts";
+export type { Credentials, Memo, Ownership, Place, Wanted } from "./credentials/seam.ts";
+export { noneCredentials } from "./credentials/none.ts";
+export { passthroughCredentials } from "./credentials/passthrough.ts";
+export { hasUserXattrs, mappedXattrCredentials } from "./credentials/mapped_xattr.ts";
+export { mappedFileCredentials } from "./credentials/mapped_file.ts";
+export type { MappedOptions } from "./credentials/mapped.ts";
+export { HostUsers, type UserFiles } from "./credentials/host_users.ts";
+export type { HostUser } from "./credentials/acting.ts";
 export {
-  type Credentials,
-  noneCredentials,
-  type Ownership,
-  passthroughCredentials,
-  type Place,
+  checkRanges,
+  formatRange,
+  type IdMapOptions,
+  type IdRange,
   type Squash,
-} from "./credentials.ts";
+} from "./credentials/id_map.ts";
+export { translated } from "./credentials/translated.ts";
 export {
   type DescriptorOptions,
   Descriptors,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { QTDIR, QTFILE, QTSYMLINK, S_IFDIR, S_IFLNK, S_IFMT } from "../p9/mod.ts";
+import { QTDIR, QTFILE, QTSYMLINK, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT } from "../p9/mod.ts";
 
 /** All bits that chmod sets. */
 export const PERMISSIONS = 0o7777;
@@ -35,4 +35,10 @@ export function modeOfEntry(type: number): number {
 /** Device number as Linux's `new_encode_dev` packs it: 12 bits of major, 20 of minor. */
 export function encodeDevice(major: number, minor: number): bigint {
   return BigInt(((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0);
+}
+
+/** True for block and character devices. */
+export function hasDevice(mode: number): boolean {
+  const type = mode & S_IFMT;
+  return type === S_IFBLK || type === S_IFCHR;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { O_RDWR } from "../p9/mod.ts";
-import { noneCredentials } from "./credentials.ts";
+import { noneCredentials } from "./credentials/none.ts";
 import { HostTree } from "./host_tree.ts";
 import { DeviceTable } from "./qid.ts";
 

@@ -115,7 +115,7 @@ const MODEL_CAPABILITIES: Readonly<Record<string, readonly Capability[]>> = {
 function exportCapabilities(
   { securityModel, squash, readOnly }: ExportConfiguration,
 ): readonly Capability[] {
-  const model = securityModel === "none" && squash !== undefined ? "squash" : securityModel;
+  const model = securityModel === "none" && squash?.who === "all" ? "squash" : securityModel;
   const all = MODEL_CAPABILITIES[model] ?? MODEL_CAPABILITIES.passthrough ?? [];
   if (!readOnly) return all;
   // Who only reads needs to be let in, nothing else; and to be somebody else, if that is the model.

@@ -35,10 +35,16 @@ const SOURCES: PolicySources = {
   },
 };
 
-const squash = { uid: 1, gid: 1 };
+const squash = { who: "all", uid: 1, gid: 1 } as const;
 const exportsOf: [what: string, one: Partial<ExportConfiguration>, capabilities: string][] = [
   ["none", {}, "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID MKNOD"],
   ["none, squashed", { squash }, "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER"],
+  [
+    "none, root squashed",
+    { squash: { ...squash, who: "root" } },
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID MKNOD",
+  ],
+  ["mapped", { securityModel: "mapped-xattr" }, "DAC_OVERRIDE DAC_READ_SEARCH FOWNER"],
   ["none, read-only", { readOnly: true }, "DAC_READ_SEARCH"],
   [
     "passthrough",

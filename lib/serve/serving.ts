@@ -9,8 +9,11 @@ import {
   Descriptors,
   DeviceTable,
   HostTree,
+  mappedFileCredentials,
+  mappedXattrCredentials,
   noneCredentials,
   passthroughCredentials,
+  translated,
 } from "../fs/mod.ts";
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
 import { type Peer, Reactor } from "../transport/mod.ts";
@@ -37,8 +40,27 @@ export interface Surroundings {
 }
 
 /** The model of an export as the tree takes it. */
-function credentialsOf({ securityModel, squash }: ExportConfiguration): Credentials {
-  return securityModel === "passthrough" ? passthroughCredentials() : noneCredentials(squash);
+function credentialsOf(wanted: ExportConfiguration): Credentials {
+  const { squash, uidMap: uids, gidMap: gids } = wanted;
+  return translated(modelOf(wanted), {
+    ...(uids === undefined ? {} : { uids }),
+    ...(gids === undefined ? {} : { gids }),
+    ...(squash === undefined ? {} : { squash }),
+  });
+}
+
+function modelOf(wanted: ExportConfiguration): Credentials {
+  const { securityModel, fmode, dmode, readOnly } = wanted;
+  if (securityModel === "none") return noneCredentials();
+  if (securityModel === "passthrough") return passthroughCredentials();
+  const options = {
+    readOnly,
+    ...(fmode === undefined ? {} : { fileMode: fmode }),
+    ...(dmode === undefined ? {} : { folderMode: dmode }),
+  };
+  return securityModel === "mapped-xattr"
+    ? mappedXattrCredentials(options)
+    : mappedFileCredentials(options);
 }
 
 /** Counts that differ from zero, by index. */

@@ -4,11 +4,13 @@
  *
  * @module
  */
+import { checkRanges } from "../fs/mod.ts";
 import { formatNetwork, parseNetwork } from "./networks.ts";
 import type { SandboxMode } from "./sandbox.ts";
 import { didYouMean } from "./suggest.ts";
 import type {
   BridgeAddress,
+  IdRange,
   ListenAddress,
   LogEvent,
   Multidevs,
@@ -24,6 +26,9 @@ export class UsageError extends Error {
 
 /** How much a log tells; each level includes those before it. */
 export type LogLevel = LogEvent["level"];
+
+/** Whose requests are turned into those of another user. */
+export type SquashWho = "none" | "root" | "all";
 
 /** How a log is written. */
 export type LogFormat = "text" | "json";
@@ -50,9 +55,19 @@ export interface ExportSettings extends AllowSettings {
   readonly readOnly?: boolean;
   /** Security model. */
   readonly securityModel?: SecurityModel;
-  /** User that all files belong to for every client. */
+  /** Permission bits of files on the host. */
+  readonly fmode?: number;
+  /** Permission bits of folders on the host. */
+  readonly dmode?: number;
+  /** Numbers of clients' users on the host. */
+  readonly uidMap?: readonly IdRange[];
+  /** Numbers of clients' groups on the host. */
+  readonly gidMap?: readonly IdRange[];
+  /** Whose requests are turned into those of another user. */
+  readonly squash?: SquashWho;
+  /** That user. */
   readonly squashUid?: number;
-  /** Group of them. */
+  /** Group of that user. */
   readonly squashGid?: number;
   /** Treatment of further devices below the folder. */
   readonly multidevs?: Multidevs;
@@ -80,9 +95,19 @@ export interface Settings extends AllowSettings {
   readonly readOnly?: boolean;
   /** Security model. */
   readonly securityModel?: SecurityModel;
-  /** User that all files belong to for every client. */
+  /** Permission bits of files on the host. */
+  readonly fmode?: number;
+  /** Permission bits of folders on the host. */
+  readonly dmode?: number;
+  /** Numbers of clients' users on the host. */
+  readonly uidMap?: readonly IdRange[];
+  /** Numbers of clients' groups on the host. */
+  readonly gidMap?: readonly IdRange[];
+  /** Whose requests are turned into those of another user. */
+  readonly squash?: SquashWho;
+  /** That user. */
   readonly squashUid?: number;
-  /** Group of them. */
+  /** Group of that user. */
   readonly squashGid?: number;
   /** Believes every client who it says it is. */
   readonly trustClients?: boolean;
@@ -173,7 +198,14 @@ export const DEFAULT_MSIZE: number = 1024 * 1024 + 24;
 
 const LOG_LEVELS = ["error", "warn", "info", "debug"] as const satisfies readonly LogLevel[];
 const LOG_FORMATS = ["text", "json"] as const satisfies readonly LogFormat[];
-const MODELS = ["none", "passthrough"] as const satisfies readonly SecurityModel[];
+const MODELS = [
+  "mapped",
+  "mapped-xattr",
+  "mapped-file",
+  "passthrough",
+  "none",
+] as const satisfies readonly (SecurityModel | "mapped")[];
+const SQUASHES = ["none", "root", "all"] as const satisfies readonly SquashWho[];
 const MULTIDEVS = ["remap", "forbid", "warn"] as const satisfies readonly Multidevs[];
 const SANDBOX_MODES = ["auto", "off", "require"] as const satisfies readonly SandboxMode[];
 /** The largest number is what the kernel takes for "leave it". */
@@ -216,8 +248,8 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     isRepeatable: true,
     group: "What to serve",
     doc: "serve a folder under a name that clients select with aname=NAME; options: ro, " +
-      "security-model=, squash-uid=, squash-gid=, multidevs=, and allow=, allow-uid=, allow-gid=, " +
-      "allow-cid=, each as often as needed",
+      "security-model=, fmode=, dmode=, uid-map=, gid-map=, squash=, squash-uid=, squash-gid=, " +
+      "multidevs=, and allow=, allow-uid=, allow-gid=, allow-cid=, each as often as needed",
     read: (value, context) => readStrings(value).map((each) => readExport(each, context)),
   },
   readOnly: {
@@ -290,25 +322,70 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
     value: "MODEL",
     group: "Who may do what",
     doc:
-      "passthrough (files belong to the users that clients name; needs root) or none (the same, " +
-      "but no error where the server may not)",
-    fallback: "none with --squash-uid or without root, else passthrough",
-    read: (value) => readWord(value, MODELS),
+      "mapped (what clients set is kept beside files of the server's own, in extended attributes), " +
+      "mapped-file (in hidden files), passthrough (clients are the host's users; needs root) or " +
+      "none (the server does everything, and gives files away if it may)",
+    fallback: "mapped; none where everybody is squashed",
+    read: (value) => {
+      const model = readWord(value, MODELS);
+      return model === "mapped" ? "mapped-xattr" : model;
+    },
+  },
+  fmode: {
+    name: "fmode",
+    value: "MODE",
+    group: "Who may do what",
+    doc: "permission bits of files on the host under a mapped model, octal",
+    fallback: "0600",
+    read: (value) => readHostMode(value, 0o600),
+  },
+  dmode: {
+    name: "dmode",
+    value: "MODE",
+    group: "Who may do what",
+    doc: "permission bits of folders on the host under a mapped model, octal",
+    fallback: "0700",
+    read: (value) => readHostMode(value, 0o700),
+  },
+  uidMap: {
+    name: "uid-map",
+    value: "CLIENT:HOST:COUNT",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "users of clients from number CLIENT on are those from HOST on here; others are nobody",
+    fallback: "the same numbers",
+    read: readRanges,
+  },
+  gidMap: {
+    name: "gid-map",
+    value: "CLIENT:HOST:COUNT",
+    isRepeatable: true,
+    group: "Who may do what",
+    doc: "the same for groups",
+    fallback: "the same numbers",
+    read: readRanges,
+  },
+  squash: {
+    name: "squash",
+    value: "WHOM",
+    group: "Who may do what",
+    doc: "turn requests of root, or of all, into those of one user: none, root or all",
+    fallback: "all with --squash-uid, else none",
+    read: (value) => readWord(value, SQUASHES),
   },
   squashUid: {
     name: "squash-uid",
     value: "UID",
     group: "Who may do what",
-    doc:
-      "give all files to this user, whoever a client says it is; refuses set-id bits and devices",
-    fallback: "for root on sockets that others reach, the owner of the folder",
+    doc: "the user that --squash means; with all, set-id bits and devices are refused",
+    fallback: "nobody for root, the owner of the folder for all",
     read: (value) => readInteger(value, 0, MAX_ID, "a user number"),
   },
   squashGid: {
     name: "squash-gid",
     value: "GID",
     group: "Who may do what",
-    doc: "give all files to this group",
+    doc: "the group that goes with it",
     fallback: "the primary group of --squash-uid",
     read: (value) => readInteger(value, 0, MAX_ID, "a group number"),
   },
@@ -429,6 +506,11 @@ export const SETTINGS: { readonly [K in keyof Settings]-?: Setting<NonNullable<S
 export const EXPORT_SETTINGS = [
   "readOnly",
   "securityModel",
+  "fmode",
+  "dmode",
+  "uidMap",
+  "gidMap",
+  "squash",
   "squashUid",
   "squashGid",
   "multidevs",
@@ -490,10 +572,10 @@ function readExport(text: string, context: ReadContext): ExportSettings {
     if (equals < 0) throw new ValueError(`needs a value: ${key}=…, in ${quote(text)}`);
     const value = inside(key, () => SETTINGS[known].read(word.slice(equals + 1), context));
     const before = settings[known];
-    settings = {
-      ...settings,
-      [known]: Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value,
-    };
+    const isList = Array.isArray(value) && Array.isArray(before);
+    settings = { ...settings, [known]: isList ? [...before, ...value] : value };
+    // Each range is one of its own; together they must be apart.
+    if (known === "uidMap" || known === "gidMap") inside(key, () => apart(settings[known] ?? []));
   }
   return settings;
 }
@@ -606,6 +688,37 @@ function readSize(value: unknown, min: number, max: number): number {
   throw new ValueError(
     `takes ${min} to ${max} bytes, such as 512k or 1M, not ${quote(value)}`,
   );
+}
+
+/** Permission bits that leave the server what it needs. */
+function readHostMode(value: unknown, least: number): number {
+  const isText = typeof value === "string" && /^0?[0-7]{3}$/.test(value);
+  // In a file, 0o640 arrives as a number; 640 written in decimal is hardly meant.
+  const mode = isText ? parseInt(value, 8) : typeof value === "number" ? value : -1;
+  const isMode = Number.isInteger(mode) && mode >= least && mode <= 0o777;
+  if (isMode && (mode & least) === least) return mode;
+  const example = `0${least.toString(8)}`;
+  throw new ValueError(
+    `takes three octal digits that include ${example}, such as "${example}", not ${quote(value)}`,
+  );
+}
+
+function readRanges(value: unknown): readonly IdRange[] {
+  const ranges = readStrings(value).map((text): IdRange => {
+    const [, client, host, count] = /^(\d{1,10}):(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
+    if (client === undefined) {
+      throw new ValueError(`takes CLIENT:HOST:COUNT, three numbers, not ${quote(text)}`);
+    }
+    return { client: Number(client), host: Number(host), count: Number(count) };
+  });
+  return apart(ranges);
+}
+
+/** Refuses ranges that overlap. */
+function apart(ranges: readonly IdRange[]): readonly IdRange[] {
+  const fault = checkRanges(ranges);
+  if (fault !== undefined) throw new ValueError(`takes ranges apart from each other: ${fault}`);
+  return ranges;
 }
 
 function readMode(value: unknown): number {

@@ -3,20 +3,13 @@
  *
  * @module
  */
+import type { IdRange, Squash } from "../fs/mod.ts";
 import type { ListenAddress } from "../transport/mod.ts";
 
-export type { ListenAddress };
-
-/** A user and group that every client is turned into. */
-export interface Squash {
-  /** User number. */
-  readonly uid: number;
-  /** Group number. */
-  readonly gid: number;
-}
+export type { IdRange, ListenAddress, Squash };
 
 /** How owners and permissions of a client map to those of the host. */
-export type SecurityModel = "none" | "passthrough";
+export type SecurityModel = "mapped-xattr" | "mapped-file" | "passthrough" | "none";
 
 /** What to do with a second device (mount) inside an export. */
 export type Multidevs = "remap" | "forbid" | "warn";
@@ -46,8 +39,16 @@ export interface ExportConfiguration {
   readonly readOnly: boolean;
   /** Security model. */
   readonly securityModel: SecurityModel;
-  /** Turns all clients into one user. */
+  /** Permission bits of files on the host, under a mapped model. */
+  readonly fmode?: number;
+  /** Permission bits of folders on the host, under a mapped model. */
+  readonly dmode?: number;
+  /** Turns all clients, or their root, into one user. */
   readonly squash?: Squash;
+  /** Users of clients by their numbers on the host; the same numbers if not given. */
+  readonly uidMap?: readonly IdRange[];
+  /** Groups of clients. */
+  readonly gidMap?: readonly IdRange[];
   /** Treatment of further devices below the folder. */
   readonly multidevs: Multidevs;
   /** Who may attach it, of those who could connect. */
