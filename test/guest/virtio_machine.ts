@@ -229,12 +229,11 @@ function socketOf(folder: string, tag: string): string {
 }
 
 function configurationOf(options: VirtioServerOptions, folder: string): ServeConfiguration {
-  const securityModel = Deno.uid() === 0 ? "passthrough" : "none";
   const exports = Object.entries(options.exports).map(([name, path]): ExportConfiguration => ({
     name,
     path,
     readOnly: false,
-    securityModel,
+    securityModel: "none",
     multidevs: "remap",
   }));
   return {
