@@ -101,7 +101,12 @@ export class ActingNode extends HostNode {
     const { credentials } = this.shared;
     if (!credentials.enter(by.uid, by.uname)) return run();
     try {
-      return run();
+      const result = run();
+      if (result instanceof Promise) {
+        // What goes on later would go on as the server, with all its rights.
+        throw new TypeError("Cannot carry out a request as a user: it waits for something");
+      }
+      return result;
     } finally {
       credentials.leave();
     }

@@ -710,6 +710,28 @@ if (isRoot) {
   );
 
   modelTest(
+    "with root squashed knows no root, by number or by name",
+    () =>
+      translated(passthroughCredentials(), { squash: { who: "root", uid: 65_534, gid: 65_534 } }),
+    ({ root, path }) => {
+      chmod(path, 0o755);
+      Deno.writeTextFileSync(`${path}/secret`, "x", { mode: 0o600 });
+      for (
+        const by of [CLIENT_ROOT, { ...CLIENT_ROOT, uid: NO_ID }, {
+          ...CLIENT_ROOT,
+          uid: NO_ID,
+          uname: "",
+        }]
+      ) {
+        const secret = root.walk("secret", by);
+        assert.equal(codeOf(() => secret.open(O_RDONLY, by)), "EACCES");
+        assert.equal(codeOf(() => root.create("x", O_RDWR, 0o644, 0, by)), "EACCES");
+        secret.release();
+      }
+    },
+  );
+
+  modelTest(
     "with everybody squashed asks the kernel for that user alone",
     () => translated(passthroughCredentials(), { squash: { who: "all", uid: 1001, gid: 2001 } }),
     ({ root, path }) => {
@@ -742,6 +764,14 @@ function owner(path: string): [uid: number, gid: number, mode: number] {
   const { uid, gid, mode } = Deno.lstatSync(path);
   return [uid ?? -1, gid ?? -1, (mode ?? 0) & 0o7777];
 }
+
+modelTest("uses no staging folder of somebody else", mappedXattrCredentials, ({ root, path }) => {
+  Deno.mkdirSync(`${path}/.virtfs_staging`);
+  Deno.chmodSync(`${path}/.virtfs_staging`, 0o777);
+  root.mkdir("d", 0o4711, 5, CLIENT_ROOT);
+  assert.equal(seen(root, "d"), "44711 0:5");
+  assert.deepEqual([...Deno.readDirSync(`${path}/.virtfs_staging`)], []);
+});
 
 Deno.test("a folder of staging is cleared of what the dead left, not of what the living have", () => {
   const path = Deno.makeTempDirSync({ dir: "/tmp" });

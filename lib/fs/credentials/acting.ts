@@ -69,6 +69,11 @@ export function stopActing(): void {
   setfsuid(0);
 }
 
+/** True while this thread is somebody else. */
+export function isActing(): boolean {
+  return acting !== null;
+}
+
 /** Does something as the server, in the middle of acting as somebody else. */
 export function asServer<T>(run: () => T): T {
   const user = acting;

@@ -84,9 +84,18 @@ export class IdMap {
     this.#to = to;
   }
 
-  /** Number on the host of a client's, or 4294967295 if it has none. */
+  /** Number on the host of somebody who was found there, unless squashed. */
+  squashed(host: number): number {
+    return this.#who === "all" || host === 0 && this.#who === "root" ? this.#to : host;
+  }
+
+  /**
+   * Number on the host of a client's, or 4294967295 if it has none. A client that names nobody stands
+   * for the server's own user, which may be root: so it is squashed with root.
+   */
   toHost(id: number): number {
-    if (this.#who === "all" || id === 0 && this.#who === "root") return this.#to;
+    if (this.#who === "all") return this.#to;
+    if (this.#who === "root" && (id === 0 || id === NO_ID)) return this.#to;
     if (this.#ranges.length === 0 || id === NO_ID) return id;
     for (const { client, host, count } of this.#ranges) {
       if (id >= client && id < client + count) return host + (id - client);

@@ -224,7 +224,7 @@ class MappedFileCredentials extends MappedCredentials {
         const result = unlinkat(folder, name, directory ? AT_REMOVEDIR : 0);
         if (result >= 0) unlinkat(meta, name, 0);
         return result;
-      });
+      }, true);
     });
   }
 
@@ -346,10 +346,15 @@ class MappedFileCredentials extends MappedCredentials {
       );
   }
 
-  /** Writes an intent down, does it, and strikes it out. */
-  #intending(intent: Intent, run: () => number): number {
+  /**
+   * Writes an intent down, does it, and strikes it out.
+   *
+   * @param isVital Whether to do it even where nothing can be written: what makes room must work on a
+   * full disk.
+   */
+  #intending(intent: Intent, run: () => number, isVital: boolean = false): number {
     const written = this.staging.begin(JSON.stringify(intent));
-    if (written < 0) return written;
+    if (written < 0 && !isVital) return written;
     try {
       return run();
     } finally {

@@ -5,7 +5,7 @@
  */
 import { AT_SYMLINK_NOFOLLOW, EPERM, fchownat, geteuid } from "../../linux/mod.ts";
 import { NO_ID } from "../modes.ts";
-import { actAs, asServer, stopActing } from "./acting.ts";
+import { actAs, asServer, isActing, stopActing } from "./acting.ts";
 import { HostUsers } from "./host_users.ts";
 import { PlainCredentials } from "./plain.ts";
 import type { Credentials, Place, Wanted } from "./seam.ts";
@@ -31,12 +31,16 @@ class PassthroughCredentials extends PlainCredentials {
   }
 
   override enter(uid: number, uname: string): boolean {
+    if (!isActing()) this.#users.refresh();
     return actAs(this.#users.find(uid, uname));
   }
 
   override leave(): void {
     stopActing();
-    this.#users.refresh();
+  }
+
+  userOf(uname: string): number {
+    return this.#users.numberOf(uname);
   }
 
   /** Who writes need not be who may change the mode. */

@@ -86,6 +86,8 @@ export interface Credentials {
   close?(): void;
   /** Lets this thread act as a user of the client until `leave`; false if it does so already. */
   enter(uid: number, uname: string): boolean;
+  /** Number on the host of a user that a client names without a number, where that counts. */
+  userOf?(uname: string): number;
   /** Lets this thread act as the server again. */
   leave(): void;
 

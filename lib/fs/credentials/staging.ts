@@ -18,9 +18,10 @@ import {
   EEXIST,
   EISDIR,
   ENOENT,
+  EXDEV,
   flock,
-  ftruncate,
   getdents64,
+  geteuid,
   LOCK_EX,
   LOCK_NB,
   MappedMemory,
@@ -56,6 +57,7 @@ const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 const OWNER = ".owner";
 /** Somebody removes the folder or our file while we make them: tried so often. */
 const ATTEMPTS = 8;
+const NEWLINE = 0x0a;
 const LIST_BYTES = 32_768;
 /** Most bytes of an intent: four names, two of them paths. */
 const MAX_INTENT = 16_384;
@@ -81,6 +83,10 @@ export class Staging {
   sweep(recover: (intent: string) => void = () => {}): void {
     const fd = openat(this.#root, STAGING_NAME, FOLDER_FLAGS, 0);
     if (fd < 0) return;
+    if (!isOurs(fd)) {
+      close(fd);
+      return;
+    }
     const names = namesIn(fd);
     const living = new Set<string>();
     for (const name of names) {
@@ -98,7 +104,7 @@ export class Staging {
     unlinkat(this.#root, STAGING_NAME, AT_REMOVEDIR); // refused while anybody has something there
   }
 
-  /** Descriptor of the folder, which is made if it is not there; or minus the error. */
+  /** Descriptor of the folder, which is made if it is not there; -EXDEV if it is somebody else's. */
   folder(): number {
     if (this.#folder >= 0) return this.#folder;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -107,6 +113,10 @@ export class Staging {
       const folder = openat(this.#root, STAGING_NAME, FOLDER_FLAGS, 0);
       if (folder === -ENOENT) continue;
       if (folder < 0) return folder;
+      if (!isOurs(folder)) {
+        close(folder);
+        return -EXDEV; // of no use, as a folder on another file system
+      }
       const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
       const owner = openat(folder, this.#id + OWNER, flags, 0o600);
       if (owner >= 0 && flock(owner, LOCK_EX | LOCK_NB) >= 0 && isLinked(owner)) {
@@ -129,15 +139,18 @@ export class Staging {
   begin(intent: string): number {
     const folder = this.folder();
     if (folder < 0) return folder;
-    const size = byteLength(intent);
-    const { bytes, address } = scratch();
-    encodeStringInto(intent, bytes, 0);
-    return pwrite(this.#owner, address, size, 0n);
+    return this.#note(`${intent}\n`);
   }
 
-  /** It is done, or will not be. */
+  /** It is done, or will not be. The file keeps its space, since a disk may be full next time. */
   end(): void {
-    ftruncate(this.#owner, 0n);
+    if (this.#owner >= 0) this.#note("\n");
+  }
+
+  #note(text: string): number {
+    const { bytes, address } = scratch();
+    encodeStringInto(text, bytes, 0);
+    return pwrite(this.#owner, address, byteLength(text), 0n);
   }
 
   /** Lets go of the folder, and removes it if nobody else has it. */
@@ -159,11 +172,20 @@ function sweepOwner(folder: number, name: string, recover: (intent: string) => v
   if (isDead && isLinked(fd)) {
     const { bytes, address } = scratch();
     const size = pread(fd, address, MAX_INTENT, 0n);
-    if (size > 0) recover(decodeString(bytes, 0, size));
+    // What follows the first line is the rest of an older and longer intent.
+    const end = bytes.subarray(0, Math.max(size, 0)).indexOf(NEWLINE);
+    if (end > 0) recover(decodeString(bytes, 0, end));
     unlinkat(folder, name, 0);
   }
   close(fd);
   return isDead;
+}
+
+/** True if nobody else can change what is in a folder. */
+function isOurs(fd: number): boolean {
+  const found = new Statx();
+  return statx(fd, null, LOOK, STATX_BASIC_STATS, found) >= 0 && found.uid === geteuid() &&
+    (found.mode & 0o077) === 0;
 }
 
 function hasEntry(folder: number, name: string): boolean {

@@ -58,10 +58,17 @@ class TranslatedCredentials implements Credentials {
     return this.#inner.dropsSetId(this.#uids.toHost(uid));
   }
 
-  /** A user without a number on the host is nobody there. */
+  /** A user without a number on the host is nobody there. A name means a user of the host. */
   enter(uid: number, uname: string): boolean {
-    const host = this.#uids.toHost(uid);
-    return this.#inner.enter(host === NO_ID && uid !== NO_ID ? OVERFLOW_ID : host, uname);
+    if (!this.switches) return false;
+    let host: number;
+    if (uid === NO_ID) {
+      host = this.#uids.squashed(this.#inner.userOf?.(uname) ?? OVERFLOW_ID);
+    } else {
+      host = this.#uids.toHost(uid);
+      if (host === NO_ID) host = OVERFLOW_ID;
+    }
+    return this.#inner.enter(host, uname);
   }
 
   leave(): void {
