@@ -47,7 +47,11 @@ const CHECKS: readonly Patch[] = [
     /const HANDLE_FLAGS = O_PATH \| O_NOFOLLOW \| O_CLOEXEC;/,
     "const HANDLE_FLAGS = O_PATH | O_CLOEXEC;",
   ],
-  ["lib/fs/host_node.ts", / \| O_CREAT \| O_EXCL \| O_NOFOLLOW;/, " | O_CREAT;"],
+  [
+    "lib/fs/credentials/plain.ts",
+    / \| O_CREAT \| O_EXCL \| O_NOFOLLOW, permissions/,
+    " | O_CREAT, permissions",
+  ],
 ];
 
 /** What makes one half of the sandbox fail, so that the other one is alone. */
@@ -195,6 +199,7 @@ class Served implements AsyncDisposable {
           place.export,
           "--json",
           `--sandbox=${mode}`,
+          "--security-model=none", // the one in which a file is on the host what it is for clients
           "--workers=1",
           "--log-level=error",
         ],

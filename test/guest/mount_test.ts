@@ -32,8 +32,12 @@ const only = Deno.env.get("VIRTFS_MOUNT_ONLY") ?? "";
 const isOurs = (Deno.env.get("VIRTFS_MOUNT_SERVER") ?? "") === "";
 const isRoot = Deno.uid() === 0;
 
-/** Modes, owners and devices as the guest's root sets them take a server that is root, too. */
-const OPEN = isOurs && isRoot ? ["--trust-clients"] : [];
+/**
+ * The model in which the host has what the guest made, so that the two can be compared. Modes, owners
+ * and devices as the guest's root sets them take a server that is root, too.
+ */
+const MODEL = isOurs ? ["--security-model=none"] : [];
+const OPEN = isOurs && isRoot ? [...MODEL, "--trust-clients"] : MODEL;
 
 /** What a server without privileges cannot do for the guest's root. */
 const ROOT_ONLY = ["chown", "copy in", "tarball"];
