@@ -191,21 +191,33 @@ async function hasInterpreter(path: string): Promise<boolean> {
 }
 
 /**
- * Compile a C file to a static program, kept in the cache under a name made from its contents.
+ * Compile a C program of one file or of all files of a folder, static, and keep it in the cache
+ * under a name made from its sources.
  *
- * @param source Path of the C file.
+ * @param source Path of the C file, or of a folder with C files and headers.
  * @returns Path of the program, which runs on the host too.
  * @throws {MissingTools} Without a compiler.
  */
 export async function compileStatic(source: string): Promise<string> {
   assertTools(["gcc"]);
-  const text = await Deno.readFile(source);
+  const files = await sourcesOf(source);
+  const texts = await Promise.all(files.map((file) => Deno.readFile(file)));
+  const text = new Uint8Array(await new Blob(texts).arrayBuffer());
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
-  const base = source.slice(source.lastIndexOf("/") + 1).replace(/\.c$/, "");
+  const base = source.replace(/\/$/, "").replace(/.*\//, "").replace(/\.c$/, "");
+  const units = files.filter((file) => file.endsWith(".c"));
   return await cached(`${base}-${digest.toHex().slice(0, 16)}`, async (target) => {
-    await runTool(
-      ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", target, source],
-      { timeoutMs: 120_000 },
-    );
+    const flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", target];
+    await runTool(["gcc", ...flags, ...units], { timeoutMs: 120_000 });
   });
+}
+
+/** The file itself, or the files of a folder that a compiler reads, by name. */
+async function sourcesOf(path: string): Promise<string[]> {
+  if (path.endsWith(".c")) return [path];
+  const found: string[] = [];
+  for await (const { name } of Deno.readDir(path)) {
+    if (/\.[ch]$/.test(name)) found.push(`${path.replace(/\/$/, "")}/${name}`);
+  }
+  return found.sort();
 }

@@ -14,6 +14,7 @@ export type Tool =
   | "diod"
   | "gcc"
   | "ldd"
+  | "mkfs"
   | "mount"
   | "qemu"
   | "setpriv"
@@ -39,6 +40,7 @@ const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   diod: { commands: ["diod"], packages: ["diod"] },
   gcc: { commands: ["gcc"], packages: ["gcc", "libc6-dev"] },
   ldd: { commands: ["ldd"], packages: ["libc-bin"] },
+  mkfs: { commands: ["mkfs.ext4"], packages: ["e2fsprogs"] },
   mount: { commands: ["mount", "unshare"], packages: ["mount", "util-linux"] },
   qemu: { commands: ["qemu-system-x86_64"], packages: ["qemu-system-x86"] },
   setpriv: { commands: ["setpriv"], packages: ["util-linux"] },

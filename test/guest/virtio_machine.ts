@@ -33,10 +33,13 @@ export interface OfferedDevice {
   readonly export?: string;
 }
 
+/** A folder to offer with settings of its own; what is left out is as for a plain path. */
+export type OfferedExport = Partial<ExportConfiguration> & { readonly path: string };
+
 /** What to serve. */
 export interface VirtioServerOptions {
   /** Folders by name; the first one is what a device without an export serves. */
-  readonly exports: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | OfferedExport>>;
   /** Devices. */
   readonly devices: readonly OfferedDevice[];
   /**
@@ -229,12 +232,12 @@ function socketOf(folder: string, tag: string): string {
 }
 
 function configurationOf(options: VirtioServerOptions, folder: string): ServeConfiguration {
-  const exports = Object.entries(options.exports).map(([name, path]): ExportConfiguration => ({
+  const exports = Object.entries(options.exports).map(([name, offered]): ExportConfiguration => ({
     name,
-    path,
     readOnly: false,
     securityModel: "none",
     multidevs: "remap",
+    ...(typeof offered === "string" ? { path: offered } : offered),
   }));
   return {
     listen: [],
@@ -303,6 +306,8 @@ export interface VirtioGuestOptions {
   readonly memoryMiB?: number;
   /** Name of the monitor's socket in the server's folder; no monitor by default. */
   readonly monitor?: string;
+  /** Further arguments for QEMU. */
+  readonly extraArgs?: readonly string[];
 }
 
 /**
@@ -329,6 +334,7 @@ export async function virtioGuest(
   if (options.monitor !== undefined) {
     extraArgs.push("-qmp", `unix:${server.folder}/${options.monitor},server=on,wait=off`);
   }
+  extraArgs.push(...options.extraArgs ?? []);
   return { qemu: await findQemu(), memoryMiB, network: "none", extraArgs };
 }
 

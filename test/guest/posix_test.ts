@@ -1,0 +1,309 @@
+/**
+ * The suite of `test/posix` on disks with ext4, where all of it must hold, and in a real guest on
+ * mounts of every security model, where only what `posix_differences.ts` lists may differ; and on
+ * exports that are full, read-only, turn read-only under load, or fail.
+ *
+ * The profile `full` adds mounts, random work and the most links that a file can have, and asks
+ * QEMU's own server what our list says of Linux's client. `VIRTFS_MOUNT_ONLY=TEXT` runs the mounts
+ * whose name contains the text, `VIRTFS_POSIX_SEED=NUMBER` chooses other random work.
+ */
+
+import assert from "node:assert/strict";
+import { runTool } from "./cache.ts";
+import type { CacheMode } from "./exercise.ts";
+import { Guest, quote } from "./guest.ts";
+import { requireTools } from "./missing.ts";
+import {
+  type Outcomes,
+  parseOutcomes,
+  posixCases,
+  posixProgram,
+  preparePosix,
+  runPosix,
+  unexpected,
+} from "./posix.ts";
+import { DIFFERENCES, type PosixMount } from "./posix_differences.ts";
+import { type OfferedExport, pause, virtioGuest, VirtioServer } from "./virtio_machine.ts";
+
+const isFull = Deno.env.get("VIRTFS_TEST_PROFILE") === "full";
+const only = Deno.env.get("VIRTFS_MOUNT_ONLY") ?? "";
+const seed = Number(Deno.env.get("VIRTFS_POSIX_SEED") ?? "1");
+const ignore = requireTools(["apt", "gcc", "mkfs", "mount"]) || Deno.uid() !== 0;
+
+/** Tag of the device whose exports are mounted one after the other. */
+const TAG = "posix";
+/** Tag of QEMU's own device. */
+const PEER = "peer";
+/** What is random, and how long a run may take. */
+const RUN = { seed, steps: isFull ? 3000 : 300, timeoutMs: isFull ? 900_000 : 300_000 };
+
+/** Ways to serve, by the name of the export. */
+const MODELS: Readonly<Record<PosixMount["model"], Partial<OfferedExport>>> = {
+  passthrough: { securityModel: "passthrough" },
+  none: { securityModel: "none" },
+  squash: { securityModel: "none", squash: { uid: 65533, gid: 65533 } },
+};
+const MODEL_NAMES = Object.keys(MODELS) as PosixMount["model"][];
+
+/** Parts of the suite that depend on the model; the others need to be run once. */
+const OF_MODELS = ["acls", "entries", "links", "modes", "owners", "permissions", "xattrs"];
+
+interface Case extends PosixMount {
+  /** Parts of the suite; all by default. */
+  readonly parts: readonly string[];
+}
+
+function mounts(): Case[] {
+  const list: Case[] = [];
+  const add = (
+    model: PosixMount["model"],
+    cache: CacheMode,
+    access: PosixMount["access"],
+    parts: readonly string[] = [],
+  ): void => void list.push({ model, cache, access, parts: isFull ? [] : parts });
+  add("passthrough", "none", "client");
+  add("passthrough", "loose", "user");
+  add("none", "none", "user", OF_MODELS);
+  add("squash", "none", "user", OF_MODELS);
+  if (isFull) {
+    add("passthrough", "none", "user");
+    add("passthrough", "loose", "client");
+    add("passthrough", "mmap", "client");
+  }
+  return list.filter((mount) => nameOf(mount).includes(only));
+}
+
+function nameOf({ model, cache, access }: PosixMount): string {
+  return `${model} cache=${cache} access=${access}`;
+}
+
+/** Words that mount an export. */
+function words({ cache, access }: Omit<PosixMount, "model">): string {
+  const acl = access === "client" ? ",posixacl" : "";
+  return `trans=virtio,version=9p2000.L,msize=512000,cache=${cache},access=${access}${acl}`;
+}
+
+/** Mounts something in the guest as long as a body runs. */
+async function mounted<T>(
+  guest: Guest,
+  device: string,
+  options: string,
+  body: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = "/mnt/suite";
+  await guest.check(`mkdir -p ${folder} && mount ${options} ${device} ${folder}`);
+  try {
+    return await body(folder);
+  } finally {
+    await guest.check(`umount ${folder}`);
+  }
+}
+
+/** Mounts an export of ours and runs cases there. */
+async function ask(guest: Guest, name: string, cases: readonly string[]): Promise<Outcomes> {
+  const options = `-t 9p -o aname=${name},${words({ cache: "none", access: "client" })}`;
+  return await mounted(guest, TAG, options, (at) => runPosix(guest, at, { ...RUN, cases }));
+}
+
+/** Makes an image with ext4 that has all the suite asks for. */
+async function makeImage(path: string, size: string, inodes: number): Promise<void> {
+  await runTool(["truncate", "-s", size, path]);
+  await runTool(["mkfs.ext4", "-q", "-O", "ea_inode", "-N", `${inodes}`, path]);
+}
+
+/** Requires that every case passed, and that there were any. */
+function assertPassed(outcomes: Outcomes, least: number): void {
+  assert.deepEqual([...outcomes].filter(([, failure]) => failure !== null), []);
+  assert.ok(outcomes.size >= least, `${outcomes.size} cases`);
+}
+
+/** What an export that is read-only has in it, as the suite knows it. */
+const CONTENT = `echo text >file && ln -s file link && mkdir folder empty &&
+  echo inner >folder/inner`;
+
+Deno.test({
+  name: "the POSIX suite on this machine",
+  ignore: requireTools(["gcc", "mkfs", "mount"]) || Deno.uid() !== 0,
+  fn: async () => {
+    const folder = await Deno.makeTempDir({ prefix: "virtfs-posix-" });
+    try {
+      await makeImage(`${folder}/image`, "512M", 20_000);
+      await makeImage(`${folder}/image-small`, "8M", 256);
+      await Deno.mkdir(`${folder}/disk`);
+      await Deno.mkdir(`${folder}/small`);
+      const program = await posixProgram();
+      const script = `set -e; cd ${quote(folder)}
+        mount -o loop image disk; mount -o loop image-small small
+        ${quote(program)} --seed ${seed} disk; ${quote(program)} small full
+        cd small; ${CONTENT}; mount -o remount,ro .; ${quote(program)} . read-only`;
+      const output = await runTool(["unshare", "--mount", "sh", "-c", script]);
+      assertPassed(parseOutcomes(output), 350);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "the list of differences is in order",
+  ignore: requireTools(["gcc"]),
+  fn: async () => {
+    const cases = new Set(await posixCases());
+    const unknown = DIFFERENCES.flatMap((each) => each.cases).filter((name) => !cases.has(name));
+    assert.deepEqual(unknown, []);
+
+    const mount: PosixMount = { model: "none", cache: "none", access: "user" };
+    const found = new Map([["opens/O_TMPFILE", null], ["opens/O_EXCL", "expected EEXIST"]]);
+    assert.deepEqual(unexpected(found, mount, DIFFERENCES), [
+      "opens/O_TMPFILE: passes, but /expected success, got EOPNOTSUPP/ is listed",
+      "opens/O_EXCL: expected EEXIST",
+    ]);
+    const other = new Map([["opens/O_TMPFILE", "expected success, got EIO"]]);
+    assert.equal(unexpected(other, mount, DIFFERENCES).length, 1);
+  },
+});
+
+/** What becomes of the export `changing` while a guest works on it. */
+async function changeUnderLoad(
+  guest: Guest,
+  server: VirtioServer,
+  name: string,
+  change: readonly string[],
+): Promise<void> {
+  const process = await server.deviceProcess(TAG);
+  const nsenter = ["nsenter", "--mount", "--target", `${process}`, "--"] as const;
+  const asked = ask(guest, "changing", [`changed/${name}`]);
+  let isDone = false;
+  const done = asked.then(() => {}, () => {}).then(() => isDone = true);
+  try {
+    await pause(1000);
+    // It is refused while a file is open for writing.
+    for (let attempt = 0; !isDone; attempt++) {
+      try {
+        await runTool([...nsenter, ...change]);
+        break;
+      } catch (error) {
+        if (attempt === 200) throw error;
+      }
+    }
+  } finally {
+    await done;
+  }
+  assertPassed(await asked, 1);
+}
+
+Deno.test({
+  name: "the POSIX suite in a guest",
+  ignore,
+  fn: async (t) => {
+    const selected = mounts();
+    assert.ok(selected.length > 0, `no mount has "${only}" in its name`);
+    const folder = await Deno.makeTempDir({ prefix: "virtfs-posix-" });
+    const changing = `${folder}/changing`;
+    try {
+      await makeImage(`${folder}/disk`, "512M", 20_000);
+      await makeImage(`${folder}/served`, "2G", 20_000);
+      await makeImage(`${folder}/image-small`, "8M", 256);
+      await makeImage(`${folder}/image-changing`, "16M", 1024);
+      for (const name of ["exports", "small", "changing", "peer"]) {
+        await Deno.mkdir(`${folder}/${name}`);
+      }
+      await Deno.chmod(`${folder}/peer`, 0o777);
+      const exports: Record<string, OfferedExport> = {
+        small: { path: `${folder}/small`, securityModel: "passthrough" },
+        changing: { path: changing, securityModel: "passthrough" },
+        fixed: { path: `${folder}/exports/fixed`, readOnly: true, securityModel: "none" },
+      };
+      for (const name of MODEL_NAMES) {
+        exports[name] = { ...MODELS[name], path: `${folder}/exports/${name}` };
+      }
+      await using server = await VirtioServer.start({
+        exports,
+        devices: [{ tag: TAG }],
+        mounts: `cd ${folder}; for name in small changing; do mount -o loop image-$name $name; done
+          mount -o loop served exports
+          (cd changing && ${CONTENT})
+          cd exports; mkdir fixed ${MODEL_NAMES.join(" ")}; chmod 777 *
+          cd fixed; ${CONTENT}; cd /`,
+      });
+      const disk = `file=${folder}/disk,format=raw,if=virtio,cache=unsafe`;
+      const peer = `local,id=peer,path=${folder}/peer,security_model=passthrough`;
+      const extraArgs = ["-drive", disk, "-fsdev", peer];
+      extraArgs.push("-device", `virtio-9p-pci,fsdev=peer,mount_tag=${PEER}`);
+      await using guest = await Guest.boot({
+        ...await virtioGuest(server, { tags: [TAG], extraArgs }),
+        // ext4 of 6.1 asks for the driver of its checksums by name.
+        modules: [
+          "virtio_pci",
+          "virtio_console",
+          "virtio_blk",
+          "crc32c_generic",
+          "ext4",
+          "9p",
+          "9pnet_virtio",
+        ],
+        prepare: preparePosix,
+      });
+
+      await t.step("a disk of its own", async () => {
+        await mounted(guest, "/dev/vda", "-t ext4", async (at) => {
+          assertPassed(await runPosix(guest, at, RUN), 350);
+        });
+      });
+
+      for (const mount of selected) {
+        const options = `-t 9p -o ${words(mount)}`;
+        const run = { ...RUN, cases: mount.parts };
+        await t.step(nameOf(mount), async () => {
+          const outcomes = await mounted(
+            guest,
+            TAG,
+            `${options},aname=${mount.model}`,
+            (at) => runPosix(guest, at, run),
+          );
+          assert.deepEqual(unexpected(outcomes, mount, DIFFERENCES), []);
+          assert.ok(outcomes.size >= (mount.parts.length === 0 ? 350 : 80), `${outcomes.size}`);
+        });
+        if (!isFull || mount.model !== "passthrough") continue;
+        await t.step(`${nameOf(mount)} of QEMU's own server`, async () => {
+          const outcomes = await mounted(guest, PEER, options, (at) => runPosix(guest, at, run));
+          const ofClient = DIFFERENCES.filter(({ by, where, isRare }) =>
+            by === "v9fs" && where(mount) && isRare !== true
+          );
+          const passed = ofClient.flatMap(({ cases }) => cases)
+            .filter((name) => outcomes.get(name) === null);
+          assert.deepEqual(passed, [], "not the client's doing");
+        });
+      }
+
+      await t.step("a full disk", async () => {
+        assertPassed(await ask(guest, "small", ["full"]), 4);
+        // Nothing is left behind that keeps it full.
+        assertPassed(await ask(guest, "small", ["entries/every kind", "data/sizes"]), 2);
+      });
+      await t.step("a read-only export", async () => {
+        assertPassed(await ask(guest, "fixed", ["read-only"]), 3);
+      });
+      await t.step("an export that turns read-only under load", async () => {
+        const remount = (how: string): string[] => ["mount", "-o", `remount,${how}`, changing];
+        await changeUnderLoad(guest, server, "turns read-only", remount("ro"));
+        const process = await server.deviceProcess(TAG);
+        await runTool(["nsenter", "--mount", "--target", `${process}`, "--", ...remount("rw")]);
+        assertPassed(await ask(guest, "changing", ["entries", "renames/every kind"]), 18);
+      });
+      await t.step("an export that fails under load", async () => {
+        const shutdown = [await posixProgram(), "shutdown", changing];
+        await changeUnderLoad(guest, server, "fails", shutdown);
+        assertPassed(await ask(guest, "passthrough", ["entries"]), 17);
+      });
+      if (isFull) {
+        await t.step("the most links of a file", async () => {
+          assertPassed(await ask(guest, "passthrough", ["link limit"]), 1);
+        });
+      }
+      assert.deepEqual(server.complaints, []);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
