@@ -59,6 +59,7 @@ import {
 } from "../p9/mod.ts";
 import type { Qid } from "../p9/mod.ts";
 import { asServer } from "./credentials/acting.ts";
+import { withoutSetId } from "./credentials/plain.ts";
 import { SET_ID_BITS } from "./credentials/seam.ts";
 import type { Memo, Place, Wanted } from "./credentials/seam.ts";
 import type { HandleHolder, Urgency } from "./descriptors.ts";
@@ -327,11 +328,22 @@ export class HostNode implements Node, Place, HandleHolder {
     }
     if (changes.mode !== undefined) {
       if (this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
-      ok(credentials.chmod(this, this.#type, changes.mode & PERMISSIONS));
+      const permissions = changes.mode & PERMISSIONS;
+      const result = credentials.chmod(this, this.#type, permissions);
+      if (result !== -EPERM) ok(result);
+      else if (!this.#dropsSetId(permissions)) throw errno("EPERM");
       if ((changes.mode & SET_ID_BITS) !== 0) this.#guardFiles();
     }
     const { atime, mtime } = changes;
     if (atime === undefined && mtime === undefined) return;
+    // The time that changes with the size is for whoever may write. The kernel takes one time alone
+    // from the owner only.
+    const isOfSize = changes.size !== undefined && atime === undefined && mtime === "now";
+    if (isOfSize) asServer(() => this.#setTimes(atime, mtime));
+    else this.#setTimes(atime, mtime);
+  }
+
+  #setTimes(atime: NewTime | undefined, mtime: NewTime | undefined): void {
     ok(utimensat(
       this.handle(),
       null,
@@ -341,6 +353,22 @@ export class HostNode implements Node, Place, HandleHolder {
       nanosecondsOf(mtime),
       AT_SYMLINK_NOFOLLOW,
     ));
+  }
+
+  /**
+   * Takes set-id bits away for somebody who may not change the mode but write: so clients do it on
+   * behalf of whoever writes. Returns false if that is not what the permissions come to.
+   */
+  #dropsSetId(permissions: number): boolean {
+    const shared = this.#shared;
+    const { statx: found, credentials } = shared;
+    ok(statx(this.handle(), null, LOOK, STATX_MASK, found));
+    if ((withoutSetId(found.mode) & PERMISSIONS) !== permissions) return false;
+    const fd = shared.openAgain(this.handle(), O_WRONLY | SAFE_FLAGS);
+    if (fd < 0) return false;
+    close(fd);
+    ok(credentials.dropSetId(this));
+    return true;
   }
 
   /** Opens the node. */

@@ -593,6 +593,38 @@ for (const model of isRoot ? [noneCredentials, mappedXattrCredentials] : [mapped
   );
 }
 
+if (isRoot) {
+  modelTest(
+    "lets whoever may write change the size, its time and set-id bits",
+    () => passthroughCredentials(),
+    ({ root, path }) => {
+      const file = `${path}/program`;
+      const mode = (): number => (Deno.statSync(file).mode ?? 0) & 0o7777;
+      Deno.chmodSync(path, 0o777);
+      Deno.writeTextFileSync(file, "program");
+      Deno.chownSync(file, BOB.uid, BOB.uid);
+      Deno.chmodSync(file, 0o6777);
+      const node = root.walk("program", ALICE);
+      const opened = node.open(O_WRONLY, ALICE);
+      // What Linux sends for ftruncate(2), and for the first write to its cache.
+      node.setAttributes({ size: 3n, mode: 0o777, mtime: "now" }, ALICE, opened);
+      assert.equal(mode(), 0o777);
+      assert.equal(Deno.statSync(file).size, 3);
+      Deno.chmodSync(file, 0o6777);
+      node.setAttributes({ mode: 0o777 }, ALICE);
+      assert.equal(mode(), 0o777);
+      // And nothing else.
+      assert.equal(codeOf(() => node.setAttributes({ mode: 0o770 }, ALICE)), "EPERM");
+      assert.equal(codeOf(() => node.setAttributes({ mtime: "now" }, ALICE)), "EPERM");
+      Deno.chmodSync(file, 0o6755);
+      assert.equal(codeOf(() => node.setAttributes({ mode: 0o755 }, ALICE)), "EPERM");
+      assert.equal(mode(), 0o6755);
+      opened.close();
+      node.release();
+    },
+  );
+}
+
 modelTest(
   "with root squashed has nobody for it",
   () => translated(mappedXattrCredentials(), { squash: { who: "root", uid: 65_534, gid: 65_533 } }),
