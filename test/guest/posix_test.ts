@@ -40,13 +40,28 @@ const RUN = { seed, steps: isFull ? 3000 : 300, timeoutMs: isFull ? 900_000 : 30
 /** Ways to serve, by the name of the export. */
 const MODELS: Readonly<Record<PosixMount["model"], Partial<OfferedExport>>> = {
   passthrough: { securityModel: "passthrough" },
+  "mapped-xattr": { securityModel: "mapped-xattr" },
+  "mapped-file": { securityModel: "mapped-file" },
   none: { securityModel: "none" },
-  squash: { securityModel: "none", squash: { uid: 65533, gid: 65533 } },
+  squash: { securityModel: "none", squash: { who: "all", uid: 65533, gid: 65533 } },
 };
 const MODEL_NAMES = Object.keys(MODELS) as PosixMount["model"][];
 
 /** Parts of the suite that depend on the model; the others need to be run once. */
 const OF_MODELS = ["acls", "entries", "links", "modes", "owners", "permissions", "xattrs"];
+
+/** Parts of the suite that depend on what the client caches. */
+const OF_CACHES = [
+  "acls",
+  "data",
+  "links",
+  "modes",
+  "opens",
+  "random",
+  "renames",
+  "sizes",
+  "times",
+];
 
 interface Case extends PosixMount {
   /** Parts of the suite; all by default. */
@@ -62,7 +77,9 @@ function mounts(): Case[] {
     parts: readonly string[] = [],
   ): void => void list.push({ model, cache, access, parts: isFull ? [] : parts });
   add("passthrough", "none", "client");
-  add("passthrough", "loose", "user");
+  add("passthrough", "loose", "user", OF_CACHES);
+  add("mapped-xattr", "none", "client", OF_MODELS);
+  add("mapped-file", "none", "client", OF_MODELS);
   add("none", "none", "user", OF_MODELS);
   add("squash", "none", "user", OF_MODELS);
   if (isFull) {
@@ -116,6 +133,16 @@ function assertPassed(outcomes: Outcomes, least: number): void {
   assert.deepEqual([...outcomes].filter(([, failure]) => failure !== null), []);
   assert.ok(outcomes.size >= least, `${outcomes.size} cases`);
 }
+
+/**
+ * Users of the suite as the server's host knows them. With passthrough the host decides, too, and
+ * knows only its own groups; the guest knows in which of them a process is.
+ */
+const PASSWD = `root:x:0:0:root:/root:/bin/sh
+ann:x:65533:65533::/:/bin/sh
+bob:x:65532:65532::/:/bin/sh
+`;
+const GROUP = `root:x:0:\nann:x:65533:\nbob:x:65532:ann\nmany:x:4711:ann,bob\nmore:x:4712:ann\n`;
 
 /** What an export that is read-only has in it, as the suite knows it. */
 const CONTENT = `echo text >file && ln -s file link && mkdir folder empty &&
@@ -209,6 +236,8 @@ Deno.test({
         await Deno.mkdir(`${folder}/${name}`);
       }
       await Deno.chmod(`${folder}/peer`, 0o777);
+      await Deno.writeTextFile(`${folder}/passwd`, PASSWD);
+      await Deno.writeTextFile(`${folder}/group`, GROUP);
       const exports: Record<string, OfferedExport> = {
         small: { path: `${folder}/small`, securityModel: "passthrough" },
         changing: { path: changing, securityModel: "passthrough" },
@@ -220,7 +249,8 @@ Deno.test({
       await using server = await VirtioServer.start({
         exports,
         devices: [{ tag: TAG }],
-        mounts: `cd ${folder}; for name in small changing; do mount -o loop image-$name $name; done
+        mounts: `cd ${folder}; mount --bind passwd /etc/passwd; mount --bind group /etc/group
+          for name in small changing; do mount -o loop image-$name $name; done
           mount -o loop served exports
           (cd changing && ${CONTENT})
           cd exports; mkdir fixed ${MODEL_NAMES.join(" ")}; chmod 777 *

@@ -130,7 +130,7 @@ static void grants_group(void) {
   become_in(ANN, ANN, 1, (gid_t[]){4711});
   has("file", "text");
   FAILS(open("file", O_WRONLY), EACCES);
-  become(BOB);
+  become(CID);
   FAILS(open("file", O_RDONLY), EACCES);
 }
 

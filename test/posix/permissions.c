@@ -8,7 +8,7 @@ static void become_class(int class) {
   else if (class == 1)
     become_in(BOB, BOB, 1, (gid_t[]){4711});
   else
-    become(BOB);
+    become(CID);
 }
 
 static const char *const CLASSES[] = {"owner", "group", "others"};
@@ -171,6 +171,23 @@ static void checked_once(void) {
   has("file", "Text");
 }
 
+static void changed_by_others(void) {
+  /* Permission to write is enough for every way to change the content. */
+  put("file", "some text");
+  OK(chown("file", BOB, BOB));
+  OK(chmod("file", 0666));
+  become(ANN);
+  int fd = (int)OK(open("file", O_RDWR));
+  OK(ftruncate(fd, 6));
+  OK(write(fd, "S", 1));
+  OK(close(fd));
+  has("file", "Some t");
+  OK(truncate("file", 4));
+  has("file", "Some");
+  OK(close((int)OK(open("file", O_WRONLY | O_TRUNC))));
+  SAME(stat_of("file").st_size, 0);
+}
+
 static void in_listed_folder(void) {
   /* Read without search: names, and nothing else. */
   OK(mkdir("folder", 0755));
@@ -191,7 +208,8 @@ static const struct test TESTS[] = {
     {"of files", of_files},         {"of folders", of_folders},
     {"of root", of_root},           {"of groups", groups},
     {"sticky folder", sticky},      {"into a sticky folder", sticky_folder_into},
-    {"checked once", checked_once}, {"a folder that may be listed only", in_listed_folder},
+    {"checked once", checked_once},
+    {"changed by others", changed_by_others}, {"a folder that may be listed only", in_listed_folder},
 };
 
 PART(PERMISSIONS, "permissions", TESTS, ORDINARY);

@@ -98,8 +98,8 @@ void same_error_(const char *file, int line, const char *what, int is, int wante
 
 /* ---- users ---- */
 
-/* Two ordinary users with a group each. */
-enum { ROOT = 0, ANN = 65533, BOB = 65532 };
+/* Two ordinary users with a group each, and one who is in no other group ever. */
+enum { ROOT = 0, ANN = 65533, BOB = 65532, CID = 65531 };
 
 /* Takes on the effective ids of a user; with groups besides that of the same number, if any. */
 void become(uid_t user);
