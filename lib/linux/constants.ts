@@ -361,6 +361,10 @@ export const XATTR_LIST_MAX = 65536;
 export const NAME_MAX = 255;
 /** Longest path, its NUL included, bytes. */
 export const PATH_MAX = 4096;
+/** Most groups a process can be in. */
+export const NGROUPS_MAX = 65536;
+/** As a user or group: leave it as it is. */
+export const NO_CHANGE = 0xffff_ffff;
 /** Longest file handle, bytes. */
 export const MAX_HANDLE_SZ = 128;
 

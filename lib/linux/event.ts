@@ -12,6 +12,7 @@ import {
   pin,
   type Pinned,
   SLOT,
+  TIMES,
   u64,
 } from "./libc.ts";
 
@@ -86,6 +87,20 @@ export function epollCtl(
   arenaView.setUint32(SLOT.EVENT + arch.epollDataOffset, data, true);
   arenaView.setUint32(SLOT.EVENT + arch.epollDataOffset + 4, data / 4294967296, true);
   return outcome(c.epoll_ctl(epfd, operation, fd, EVENT));
+}
+
+/** `CLOCK_MONOTONIC` */
+const MONOTONIC = 1;
+
+/**
+ * Microseconds of a clock that never goes back, with fractions. Costs a fifth of what
+ * `performance.now()` does.
+ */
+export function monotonicMicros(): number {
+  libc().clock_gettime(MONOTONIC, TIMES);
+  const seconds = arenaView.getUint32(SLOT.TIMES, true);
+  const nanoseconds = arenaView.getUint32(SLOT.TIMES + 8, true);
+  return seconds * 1e6 + nanoseconds / 1e3;
 }
 
 /** Events that epoll reported, decoded in place; they hold until the next wait. */

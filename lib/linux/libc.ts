@@ -96,6 +96,7 @@ const SYMBOLS = {
   memfd_create: { parameters: ["u64", "u32"], result: "i32" },
 
   // Events
+  clock_gettime: { parameters: ["i32", "u64"], result: "i32" }, // clock, time
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   epoll_create1: { parameters: ["i32"], result: "i32" },
   epoll_ctl: { parameters: ["i32", "i32", "i32", "u64"], result: "i32" }, // epfd, op, fd, event
@@ -128,6 +129,7 @@ const SYMBOLS = {
   getgid: { parameters: [], result: "u32" },
   getegid: { parameters: [], result: "u32" },
   getppid: { parameters: [], result: "i32" },
+  nice: { parameters: ["i32"], result: "i32" }, // of this thread
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   signal: { parameters: ["i32", "u64"], result: "i64" }, // signal, handler
@@ -246,6 +248,21 @@ export let EVENT = 0n;
  */
 export function libc(): Libc {
   return loaded ?? load();
+}
+
+/**
+ * Runs a function with something else in the place of libc.
+ *
+ * @param functions Those that it may call.
+ */
+export function standIn<T>(functions: Libc, run: () => T): T {
+  const real = libc();
+  loaded = functions;
+  try {
+    return run();
+  } finally {
+    loaded = real;
+  }
 }
 
 /**

@@ -27,6 +27,7 @@ export {
   isLinux,
   LinuxError,
   loadLibc,
+  pin,
   type Pinned,
   requireLinux,
 } from "./libc.ts";
@@ -45,3 +46,12 @@ export * from "./landlock.ts";
 export * from "./mount.ts";
 export * from "./seccomp.ts";
 export * from "./fd.ts";
+export { actAs, type ActingUser, actingUser, asUser } from "./acting.ts";
+export { record, type RecordedCall } from "./recorder.ts";
+export {
+  type EndedCall,
+  endHelpers,
+  Helpers,
+  type HelpersOptions,
+  startHelper,
+} from "./helpers.ts";

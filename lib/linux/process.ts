@@ -2,7 +2,7 @@
 
 import { arenaView, at, errno, libc, NAME, NR, outcome, pin, SLOT, u64, u64b } from "./libc.ts";
 import { arch } from "./arch.ts";
-import { EINVAL, ENOENT, PATH_MAX } from "./constants.ts";
+import { EINVAL, ENOENT, NGROUPS_MAX, PATH_MAX } from "./constants.ts";
 import { MappedMemory } from "./memory.ts";
 import { putName } from "./names.ts";
 
@@ -60,9 +60,6 @@ export function setfsuid(uid: number): number {
 export function setfsgid(gid: number): number {
   return libc().setfsid(NR.setfsgid, gid);
 }
-
-/** Most groups a process can be in. */
-const NGROUPS_MAX = 65536;
 
 /**
  * Set the supplementary groups of this thread only, which libc's function would set for all.
