@@ -11,6 +11,7 @@ import {
   noneCredentials,
   type Tree,
 } from "../lib/fs/mod.ts";
+import { testHelpers } from "../lib/fs/helpers_test_helper.ts";
 import { umask } from "../lib/linux/mod.ts";
 import { type RunningServer, type ServeConfiguration, startServer } from "../lib/serve/mod.ts";
 import { DEFAULT_LIMITS, Server } from "../lib/server/mod.ts";
@@ -166,6 +167,8 @@ export interface TargetKind {
   make(script: Script): Target | Promise<Target>;
 }
 
+const { helpers, serve: serveHelpers } = testHelpers();
+
 /** Servers without a socket. */
 export const IN_PROCESS: readonly TargetKind[] = [
   {
@@ -180,6 +183,22 @@ export const IN_PROCESS: readonly TargetKind[] = [
       const root = await makeFolder(script);
       const tree = new HostTree({ root, credentials: noneCredentials() });
       return new InProcess(script, tree, () => Deno.remove(root, { recursive: true }));
+    },
+  },
+  {
+    // Answers of a thread of its own may overtake each other wherever 9P allows it.
+    name: "a folder whose calls helpers make",
+    suits: ({ serve }) => serve.tree !== "memory",
+    make: async (script) => {
+      const root = await makeFolder(script);
+      const stop = serveHelpers();
+      const credentials = noneCredentials();
+      const tree = new HostTree({ root, credentials, helpers, alwaysHelp: true });
+      return new InProcess(script, tree, async () => {
+        await helpers.whenIdle();
+        stop();
+        await Deno.remove(root, { recursive: true });
+      });
     },
   },
 ];

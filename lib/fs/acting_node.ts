@@ -7,7 +7,7 @@ import type { Qid } from "../p9/mod.ts";
 import type { HostFile } from "./host_file.ts";
 import type { HostFolder } from "./host_folder.ts";
 import { HostNode } from "./host_node.ts";
-import type { Changes, Identity, Node, OpenFile } from "./tree.ts";
+import type { Answer, Changes, Identity, Node, OpenFile } from "./tree.ts";
 
 /**
  * A node whose operations the thread carries out as the user who asks, wherever the kernel checks
@@ -15,22 +15,28 @@ import type { Changes, Identity, Node, OpenFile } from "./tree.ts";
  */
 export class ActingNode extends HostNode {
   /** See `Node`. */
-  override walk(name: string, by: Identity): HostNode {
+  override walk(name: string, by: Identity): Answer<HostNode> {
     return this.#as(by, () => super.walk(name, by));
   }
 
   /** See `Node`. */
-  override setAttributes(changes: Changes, by: Identity, file?: OpenFile): void {
-    this.#as(by, () => super.setAttributes(changes, by, file));
+  override setAttributes(changes: Changes, by: Identity, file?: OpenFile): Answer<void> {
+    return this.#as(by, () => super.setAttributes(changes, by, file));
   }
 
   /** See `Node`. */
-  override open(flags: number, by: Identity): HostFile | HostFolder {
+  override open(flags: number, by: Identity): Answer<HostFile | HostFolder> {
     return this.#as(by, () => super.open(flags, by));
   }
 
   /** See `Node`. */
-  override create(name: string, flags: number, mode: number, gid: number, by: Identity): HostFile {
+  override create(
+    name: string,
+    flags: number,
+    mode: number,
+    gid: number,
+    by: Identity,
+  ): Answer<HostFile> {
     return this.#as(by, () => super.create(name, flags, mode, gid, by));
   }
 
@@ -57,28 +63,28 @@ export class ActingNode extends HostNode {
   }
 
   /** See `Node`. */
-  override link(name: string, target: Node, by: Identity): void {
-    this.#as(by, () => super.link(name, target, by));
+  override link(name: string, target: Node, by: Identity): Answer<void> {
+    return this.#as(by, () => super.link(name, target, by));
   }
 
   /** See `Node`. */
-  override unlink(name: string, directory: boolean, by: Identity): void {
-    this.#as(by, () => super.unlink(name, directory, by));
+  override unlink(name: string, directory: boolean, by: Identity): Answer<void> {
+    return this.#as(by, () => super.unlink(name, directory, by));
   }
 
   /** See `Node`. */
-  override rename(name: string, to: Node, newName: string, by: Identity): void {
-    this.#as(by, () => super.rename(name, to, newName, by));
+  override rename(name: string, to: Node, newName: string, by: Identity): Answer<void> {
+    return this.#as(by, () => super.rename(name, to, newName, by));
   }
 
   /** See `Node`. */
-  override move(to: Node, newName: string, by: Identity): void {
-    this.#as(by, () => super.move(to, newName, by));
+  override move(to: Node, newName: string, by: Identity): Answer<void> {
+    return this.#as(by, () => super.move(to, newName, by));
   }
 
   /** See `Node`. */
-  override remove(by: Identity): void {
-    this.#as(by, () => super.remove(by));
+  override remove(by: Identity): Answer<void> {
+    return this.#as(by, () => super.remove(by));
   }
 
   /** See `Node`. */
@@ -87,13 +93,13 @@ export class ActingNode extends HostNode {
   }
 
   /** See `Node`. */
-  override setXattr(name: string, value: Uint8Array, flags: number, by: Identity): void {
-    this.#as(by, () => super.setXattr(name, value, flags, by));
+  override setXattr(name: string, value: Uint8Array, flags: number, by: Identity): Answer<void> {
+    return this.#as(by, () => super.setXattr(name, value, flags, by));
   }
 
   /** See `Node`. */
-  override removeXattr(name: string, by: Identity): void {
-    this.#as(by, () => super.removeXattr(name, by));
+  override removeXattr(name: string, by: Identity): Answer<void> {
+    return this.#as(by, () => super.removeXattr(name, by));
   }
 
   /** Nothing in here waits: whoever runs next on this thread is the server again. */

@@ -18,7 +18,7 @@ import { encodeAclInto } from "./credentials/acl.ts";
 import { mappedFileCredentials } from "./credentials/mapped_file.ts";
 import { mappedXattrCredentials } from "./credentials/mapped_xattr.ts";
 import type { Credentials } from "./credentials/seam.ts";
-import type { HostNode } from "./host_node.ts";
+import type { NodeNow } from "./at_once_test_helper.ts";
 import { HostTree } from "./host_tree.ts";
 import { segmentsOf } from "./segments_of.ts";
 import type { Identity } from "./tree.ts";
@@ -31,7 +31,7 @@ const root7: Identity = { ...by, uid: 0 };
 /** Everything that a client sees, by path: type, mode, owner, group, device, content. */
 type View = Record<string, string>;
 
-function viewOf(folder: HostNode, path = "", view: View = {}): View {
+function viewOf(folder: NodeNow, path = "", view: View = {}): View {
   const names: string[] = [];
   const list = folder.open(O_RDONLY, by);
   list.readdir(0n, {
@@ -63,7 +63,7 @@ function viewOf(folder: HostNode, path = "", view: View = {}): View {
 }
 
 /** Makes a file of a client with a content. */
-function put(folder: HostNode, name: string, content: string, mode: number, as = by): void {
+function put(folder: NodeNow, name: string, content: string, mode: number, as = by): void {
   const file = folder.create(name, O_WRONLY | O_EXCL, mode, as.uid, as);
   file.write(segmentsOf(new TextEncoder().encode(content)), 0n);
   file.close();
@@ -73,7 +73,7 @@ function put(folder: HostNode, name: string, content: string, mode: number, as =
 }
 
 /** Runs something with a node. */
-function at(folder: HostNode, name: string, run: (node: HostNode) => void): void {
+function at(folder: NodeNow, name: string, run: (node: NodeNow) => void): void {
   const node = folder.walk(name, by);
   try {
     run(node);
@@ -98,8 +98,8 @@ function listOf(mask: number): Uint8Array {
 
 interface Scenario {
   readonly what: string;
-  before?(root: HostNode): void;
-  change(root: HostNode): void;
+  before?(root: NodeNow): void;
+  change(root: NodeNow): void;
   /** States besides those before and after that may be left, as the line of a path. */
   readonly between?: Readonly<Record<string, readonly string[]>>;
 }
@@ -266,10 +266,10 @@ function exists(path: string): boolean {
 }
 
 /** Serves a folder, runs something, and closes whatever is open then. */
-function serving(path: string, credentials: Credentials, run: (root: HostNode) => void): void {
+function serving(path: string, credentials: Credentials, run: (root: NodeNow) => void): void {
   const tree = new HostTree({ root: path, credentials });
   try {
-    run(tree.attach(by) as HostNode);
+    run(tree.attach(by) as NodeNow);
   } finally {
     tree.close();
   }
@@ -328,7 +328,7 @@ for (const model of [mappedXattrCredentials, mappedFileCredentials]) {
   }
 }
 
-function rootOf(root: HostNode): string {
+function rootOf(root: NodeNow): string {
   const { mode, uid, gid } = root.attributes(by);
   return `${mode.toString(8)} ${uid}:${gid}`;
 }

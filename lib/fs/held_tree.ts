@@ -202,8 +202,8 @@ class HeldNode implements Node {
     return this;
   }
 
-  release(): void {
-    this.#inner.release();
+  release(): Answer<void> {
+    return this.#inner.release();
   }
 
   walk(name: string, by: Identity): Answer<Node> {
@@ -345,8 +345,8 @@ class HeldFile implements OpenFile {
     return this.#gate.pass("testLock", () => this.inner.testLock(range, owner));
   }
 
-  close(): void {
-    this.inner.close();
+  close(): Answer<void> {
+    return this.inner.close();
   }
 }
 

@@ -15,13 +15,16 @@ import {
   STATX_TYPE,
 } from "../linux/mod.ts";
 import type { MappedMemory } from "../linux/mod.ts";
-import { DT_DIR, DT_UNKNOWN } from "../p9/mod.ts";
+import { DT_DIR, DT_UNKNOWN, errno } from "../p9/mod.ts";
+import { after } from "./host_calls.ts";
 import { HostOpened } from "./host_opened.ts";
 import { failed, ok } from "./host_shared.ts";
 import { entryTypeOf, modeOfEntry, qidTypeOf } from "./modes.ts";
 import { packEntries } from "./entries.ts";
-import type { DirectorySink, EntryRoom } from "./tree.ts";
+import type { Answer, DirectorySink, EntryRoom } from "./tree.ts";
 
+/** Bytes of entries asked for at once while there is more to do than to list one folder. */
+const BRIEF_BYTES = 4096;
 /** Given for an entry whose file system has no offset to come back to. */
 const NOWHERE = 1n << 63n;
 
@@ -44,43 +47,71 @@ export class HostFolder extends HostOpened {
   #isFresh = true;
   /** Entries without an offset of their own that were delivered. */
   #nowhere = 0n;
+  /** The list under way is to be short, since others wait. */
+  #isBrief = false;
+  /** The list under way has an entry. */
+  #hasDelivered = false;
+  /** Settles when the list that waits for entries is done. */
+  #listing: Promise<void> | null = null;
 
-  /** Lists entries until the sink is full. */
-  override readdir(offset: bigint, into: DirectorySink): void {
+  /** Lists entries until the sink is full or what one call gave is used up. */
+  override readdir(offset: bigint, into: DirectorySink): Answer<void> {
+    // There is one position, so lists come one after the other.
+    const before = this.#listing;
+    if (before !== null) return after(before, () => this.readdir(offset, into));
+    // Not at the start, before which the folder was found and opened.
+    this.#isBrief = this.shared.isCrowded() && offset !== 0n && this.calls.hasHelpers;
     // From 0 always means from the start, so that what changed since is seen.
     if (offset !== this.#offset || (offset === 0n && !this.#isFresh)) this.#seek(offset);
     this.#isFresh = false;
+    this.#hasDelivered = false;
+    let answer: Answer<void> | undefined;
     try {
-      this.#list(into);
+      answer = this.#list(into);
     } finally {
-      // What was read ahead is read again: a client must not collect buffers by opening folders.
-      if (this.#buffer !== null && this.shared.isShortOfBuffers && this.#offset < NOWHERE) {
-        this.#seek(this.#offset);
-      }
+      if (!(answer instanceof Promise)) this.#spareBuffer();
     }
+    if (!(answer instanceof Promise)) return;
+    const listed = answer.finally(() => {
+      this.#listing = null;
+      this.#spareBuffer();
+    });
+    this.#listing = listed.catch(() => {});
+    return listed;
   }
 
-  /** Closes the descriptor and gives the buffer back. */
-  override drop(): void {
-    this.#giveBuffer();
-    super.drop();
+  /** What was read ahead is read again: a client must not collect buffers by opening folders. */
+  #spareBuffer(): void {
+    if (this.fd < 0 || this.#buffer === null || !this.shared.isShortOfBuffers) return;
+    if (this.#offset < NOWHERE) this.#seek(this.#offset);
   }
 
-  #list(into: DirectorySink): void {
-    let cursor = this.#cursor;
+  /** Delivers what is there and what comes. */
+  #list(into: DirectorySink): Answer<void> {
     for (;;) {
       if (!this.#hasEntry) {
+        const cursor = this.#cursor;
         if (cursor !== null && into.room !== undefined) this.#pack(cursor, into.room);
         if (cursor === null || !cursor.next()) {
-          cursor = this.#fill();
-          if (cursor === null) return;
+          // Others may have waited for long enough: the client asks again.
+          if (this.#hasDelivered && this.calls.hasHelpers) return;
+          const filled = this.#fill();
+          if (filled instanceof Promise) {
+            return after(filled, (size) => this.#filled(size) ? this.#list(into) : undefined);
+          }
+          if (!this.#filled(filled)) return;
           continue;
         }
         this.#hasEntry = true;
       }
-      if (!this.#deliver(cursor as DirentCursor, into)) return;
+      if (!this.#deliver(this.#cursor as DirentCursor, into)) return;
       this.#hasEntry = false;
     }
+  }
+
+  /** Gives the buffer back, which no call fills any more. */
+  protected override ended(): void {
+    this.#giveBuffer();
   }
 
   #seek(offset: bigint): void {
@@ -91,21 +122,27 @@ export class HostFolder extends HostOpened {
     this.#note(offset);
   }
 
-  /** Gets more entries; null at the end of the folder. */
-  #fill(): DirentCursor | null {
-    if (this.#buffer === null) {
-      this.#buffer = this.shared.takeBuffer();
-      this.#cursor = new DirentCursor(this.#buffer.bytes);
-    }
-    const filled = getdents64(this.fd, this.#buffer.address, this.#buffer.size);
-    if (filled > 0) {
-      this.#cursor?.reset(filled);
-      return this.#cursor;
+  /** Asks for more entries. */
+  #fill(): Answer<number> {
+    const buffer = this.#buffer ??= this.shared.takeBuffer();
+    this.#cursor ??= new DirentCursor(buffer.bytes);
+    const { calls, fd } = this;
+    const size = this.#isBrief ? BRIEF_BYTES : buffer.size;
+    const call = () => getdents64(fd, buffer.address, size);
+    return calls.make(calls.lists, call, this);
+  }
+
+  /** Takes what a call gave; false at the end of the folder. */
+  #filled(size: number): boolean {
+    if (this.fd < 0) throw errno("EBADF");
+    if (size > 0) {
+      this.#cursor?.reset(size);
+      return true;
     }
     // A folder that was removed has no entries.
-    if (filled < 0 && filled !== -ENOENT) failed(filled);
+    if (size < 0 && size !== -ENOENT) failed(size);
     this.#giveBuffer();
-    return null;
+    return false;
   }
 
   #giveBuffer(): void {
@@ -148,6 +185,7 @@ export class HostFolder extends HostOpened {
     }
     if (!into.addBytes(qidType, path, next, type, bytes, nameStart, nameEnd)) return false;
     this.#note(next);
+    this.#hasDelivered = true;
     return true;
   }
 
@@ -159,6 +197,7 @@ export class HostFolder extends HostOpened {
     const { view } = cursor;
     this.#offsetLow = view.getUint32(packed + 8, true);
     this.#offsetHigh = view.getUint32(packed + 12, true);
+    this.#hasDelivered = true;
   }
 
   get #offset(): bigint {

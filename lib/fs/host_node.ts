@@ -13,12 +13,14 @@ import {
   AT_SYMLINK_NOFOLLOW,
   attributeNames,
   close,
+  EAGAIN,
   EEXIST,
   EMFILE,
   ENFILE,
   ENOENT,
   ENOTDIR,
   EPERM,
+  features,
   fstatfs,
   ftruncate,
   linkFd,
@@ -30,15 +32,23 @@ import {
   O_NONBLOCK,
   O_PATH,
   openat,
+  openat2,
   renameat,
+  RESOLVE_CACHED,
   scratch,
+  Statfs,
+  Statx,
   statx,
+  STATX_BASIC_STATS,
+  STATX_BLOCKS,
   STATX_BTIME,
+  STATX_NLINK,
   unlinkat,
   UTIME_NOW,
   UTIME_OMIT,
   utimensat,
 } from "../linux/mod.ts";
+import type { Memory } from "../linux/mod.ts";
 import {
   byteLength,
   encodeStringInto,
@@ -63,14 +73,17 @@ import { withoutSetId } from "./credentials/plain.ts";
 import { SET_ID_BITS } from "./credentials/seam.ts";
 import type { Memo, Place, Wanted } from "./credentials/seam.ts";
 import type { HandleHolder, Urgency } from "./descriptors.ts";
+import { after } from "./host_calls.ts";
+import type { Busy, HostCalls } from "./host_calls.ts";
 import { HostFile } from "./host_file.ts";
 import { HostFolder } from "./host_folder.ts";
 import { HostLocks } from "./host_locks.ts";
 import type { HostOpened } from "./host_opened.ts";
-import { failed, ok, STATX_MASK } from "./host_shared.ts";
+import { failed, HEAVY_BLOCKS, ok, STATX_MASK } from "./host_shared.ts";
 import type { HostShared } from "./host_shared.ts";
 import { encodeDevice, hasDevice, NO_ID, PERMISSIONS, qidTypeOf, XATTR_SIZE_MAX } from "./modes.ts";
 import type {
+  Answer,
   Attributes,
   Changes,
   FileSystemStatistics,
@@ -100,9 +113,11 @@ const MAX_DEPTH = 4096;
 const MAX_CHAIN = 3 * MAX_DEPTH;
 
 /** A file of the host of any type, held by an `O_PATH` descriptor. */
-export class HostNode implements Node, Place, HandleHolder {
+export class HostNode implements Node, Place, HandleHolder, Busy {
   /** Place in the table of handles. */
   slot = -1;
+  /** How calls are made where the file is. */
+  readonly calls: HostCalls;
   readonly #shared: HostShared;
   readonly #qid: { readonly type: number; version: number; readonly path: bigint };
   /** Type on the host: what can be opened depends on it. */
@@ -132,6 +147,12 @@ export class HostNode implements Node, Place, HandleHolder {
   #openCount = 0;
   /** Nodes recorded below this one whose descriptors are open. */
   #openChildren = 0;
+  /** Calls with the handle that helpers have under way. */
+  #underWay = 0;
+  /** Whether the file was large when it was last looked at, or may have become so. */
+  #isHeavy = false;
+  /** Settles when a helper has closed the handle. */
+  #closing: Promise<void> | null = null;
   /** Set at every use, taken away by the search for handles to close. */
   #wasUsed = true;
   /** Folders above, as of the day when the last one was recorded. */
@@ -155,6 +176,7 @@ export class HostNode implements Node, Place, HandleHolder {
     const { statx: found } = shared;
     this.#shared = shared;
     this.#fd = fd;
+    this.calls = shared.callsAt(fd);
     shared.descriptors.add(this);
     this.#parent = parent;
     this.#depth = parent === null ? 0 : parent.#depth + 1;
@@ -167,6 +189,7 @@ export class HostNode implements Node, Place, HandleHolder {
     // Every look makes new numbers of 64 bits; one of each is kept.
     this.#inode = path === found.ino ? path : found.ino;
     this.#mount = found.mntId === shared.rootMount ? shared.rootMount : found.mntId;
+    this.#isHeavy = found.blocks >= HEAVY_BLOCKS;
     const hasBirth = (found.mask & STATX_BTIME) !== 0;
     this.#birthSec = hasBirth ? found.btimeSec : 0n;
     this.#birthNsec = hasBirth ? found.btimeNsec : 0;
@@ -242,26 +265,74 @@ export class HostNode implements Node, Place, HandleHolder {
     return this;
   }
 
-  /** Gives a reference back; with the last one the descriptor is closed and the parent given back. */
-  release(): void {
+  /**
+   * Gives a reference back; with the last one the descriptor is closed and the parent given back.
+   *
+   * @returns Settles when the space of a large file that had no name any more is free.
+   */
+  release(): Answer<void> {
+    let closing: Promise<void> | null = null;
     // A loop, since a deep path may end with its last node.
     for (let node: HostNode | null = this as HostNode; node !== null;) {
       if (node.#references === 0) {
         throw new RangeError(`Cannot release "${node.#name}": nobody holds it`);
       }
-      if (--node.#references > 0) return;
-      node = node.#end();
+      if (--node.#references > 0) break;
+      const ended: HostNode = node;
+      node = ended.#end();
+      closing ??= ended.#closing;
     }
+    if (closing !== null) return closing;
+  }
+
+  /** Whose the descriptor is that `handle()` has just given. */
+  get #holder(): Busy {
+    return this.#fd < 0 && this.#file !== null ? this.#file : this;
+  }
+
+  /** A helper begins a call with the handle, which is kept until its end. */
+  enter(): void {
+    this.hold().#underWay++;
+  }
+
+  /** It has ended. */
+  leave(): void {
+    if (--this.#underWay === 0 && this.#shared.isClosed) this.#closeHandle();
+    this.release();
+  }
+
+  /** The file was opened for writing: it may be large when it is looked at next. */
+  mayGrow(): void {
+    this.#isHeavy = true;
   }
 
   /** Finds an entry. */
-  walk(name: string, _by: Identity): HostNode {
+  walk(name: string, _by: Identity): Answer<HostNode> {
     const shared = this.#shared;
+    const { calls } = this;
+    shared.asked++;
     shared.checkShown(name);
     if (this.#depth >= MAX_DEPTH) throw errno("ENAMETOOLONG");
-    const fd = this.#openEntry(name);
-    if (fd < 0) failed(fd);
-    return this.#found(fd, name);
+    if (calls.isInstant) return this.#found(ok(this.#openEntry(name)), name);
+    const { descriptors } = shared;
+    if (!calls.isRemote) {
+      // What the kernel has in memory, it has at once.
+      descriptors.makeRoom();
+      const fd = openCached(this.handle(), name);
+      if (fd >= 0) return this.#found(fd, name);
+      if (fd !== -EAGAIN && fd !== -EMFILE && fd !== -ENFILE) failed(fd);
+    }
+    if (!calls.leaves(calls.names)) {
+      return this.#found(ok(calls.now(calls.names, () => this.#openEntry(name))), name);
+    }
+    descriptors.makeRoom();
+    const handle = this.handle();
+    const call = () => openat(handle, name, HANDLE_FLAGS, 0);
+    return after(calls.later(calls.names, call, [this.#holder]), (fd) => {
+      const kept = this.#kept(fd);
+      const isFull = kept === -EMFILE || kept === -ENFILE;
+      return this.#found(ok(isFull ? this.#openEntry(name) : kept), name);
+    });
   }
 
   /** The recorded folder above. */
@@ -270,12 +341,28 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** All attributes, with one call. */
-  attributes(_by: Identity): Attributes {
+  attributes(_by: Identity): Answer<Attributes> {
     const shared = this.#shared;
-    const { statx: found, credentials } = shared;
-    const result = statx(this.handle(), null, LOOK, STATX_MASK, found);
-    if (result < 0) failed(result);
-    const version = this.#qid.version = shared.version();
+    shared.asked++;
+    const handle = this.handle();
+    if (!this.calls.isRemote) {
+      // Of what is held open the kernel knows all this by heart.
+      const result = statx(handle, null, LOOK, STATX_MASK, shared.statx);
+      return result < 0 ? failed(result) : this.#attributes(shared.statx);
+    }
+    const found = new Statx();
+    const call = () => statx(handle, null, LOOK, STATX_MASK, found);
+    return after(this.calls.later(null, call, [this.#holder]), (result) => {
+      ok(result);
+      return this.#attributes(found);
+    });
+  }
+
+  #attributes(found: Statx): Attributes {
+    const shared = this.#shared;
+    const { credentials } = shared;
+    const version = this.#qid.version = shared.version(found);
+    this.#isHeavy = found.blocks >= HEAVY_BLOCKS || this.#openCount > 0;
     let mode = found.mode;
     let nlink = found.nlink;
     let uid = found.uid;
@@ -318,41 +405,58 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Changes attributes. */
-  setAttributes(changes: Changes, by: Identity, file?: OpenFile): void {
+  setAttributes(changes: Changes, by: Identity, file?: OpenFile): Answer<void> {
     const shared = this.#shared;
-    const { credentials } = shared;
     shared.checkWritable();
-    if (changes.size !== undefined) this.#resize(changes.size, by, file);
-    if (changes.uid !== undefined || changes.gid !== undefined) {
-      ok(credentials.chown(this, this.#type, changes.uid ?? NO_ID, changes.gid ?? NO_ID));
+    shared.asked++;
+    const { size } = changes;
+    const resized = size === undefined ? undefined : this.#resize(size, by, file);
+    return after(resized, () => this.#setOwnership(changes));
+  }
+
+  #setOwnership(changes: Changes): Answer<void> {
+    const { calls } = this;
+    const { credentials } = this.#shared;
+    const { uid = NO_ID, gid = NO_ID, mode } = changes;
+    // What a model makes of these may be several calls, which no helper can.
+    if (uid !== NO_ID || gid !== NO_ID) {
+      ok(calls.now(calls.names, () => credentials.chown(this, this.#type, uid, gid)));
     }
-    if (changes.mode !== undefined) {
+    if (mode !== undefined) {
       if (this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
-      const permissions = changes.mode & PERMISSIONS;
-      const result = credentials.chmod(this, this.#type, permissions);
+      const permissions = mode & PERMISSIONS;
+      const result = calls.now(
+        calls.names,
+        () => credentials.chmod(this, this.#type, permissions),
+      );
       if (result !== -EPERM) ok(result);
       else if (!this.#dropsSetId(permissions)) throw errno("EPERM");
-      if ((changes.mode & SET_ID_BITS) !== 0) this.#guardFiles();
+      if ((mode & SET_ID_BITS) !== 0) this.#guardFiles();
     }
     const { atime, mtime } = changes;
     if (atime === undefined && mtime === undefined) return;
     // The time that changes with the size is for whoever may write. The kernel takes one time alone
     // from the owner only.
     const isOfSize = changes.size !== undefined && atime === undefined && mtime === "now";
-    if (isOfSize) asServer(() => this.#setTimes(atime, mtime));
-    else this.#setTimes(atime, mtime);
+    return isOfSize ? asServer(() => this.#setTimes(atime, mtime)) : this.#setTimes(atime, mtime);
   }
 
-  #setTimes(atime: NewTime | undefined, mtime: NewTime | undefined): void {
-    ok(utimensat(
-      this.handle(),
-      null,
-      secondsOf(atime),
-      nanosecondsOf(atime),
-      secondsOf(mtime),
-      nanosecondsOf(mtime),
-      AT_SYMLINK_NOFOLLOW,
-    ));
+  #setTimes(atime: NewTime | undefined, mtime: NewTime | undefined): Answer<void> {
+    const { calls } = this;
+    const handle = this.handle();
+    const atimeNsec = nanosecondsOf(atime);
+    const mtimeNsec = nanosecondsOf(mtime);
+    const call = () =>
+      utimensat(
+        handle,
+        null,
+        secondsOf(atime),
+        atimeNsec,
+        secondsOf(mtime),
+        mtimeNsec,
+        AT_SYMLINK_NOFOLLOW,
+      );
+    return after(calls.make(calls.names, call, this.#holder), (result) => void ok(result));
   }
 
   /**
@@ -372,8 +476,9 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Opens the node. */
-  open(flags: number, by: Identity): HostFile | HostFolder {
+  open(flags: number, by: Identity): Answer<HostFile | HostFolder> {
     const shared = this.#shared;
+    shared.asked++;
     const access = flags & O_ACCMODE;
     const type = this.#type;
     if (type === S_IFLNK) throw errno("ELOOP");
@@ -382,18 +487,24 @@ export class HostNode implements Node, Place, HandleHolder {
       shared.checkWritable();
     }
     if (type === S_IFDIR) {
-      const fd = this.#reopen(HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME, by.session);
-      return new HostFolder(shared, this.hold(), fd, by.session);
+      const opened = this.#reopen(HOST_O_DIRECTORY | SAFE_FLAGS | flags & O_NOATIME, by.session);
+      return after(opened, (fd) => {
+        this.#kept(fd, by.session);
+        return new HostFolder(shared, this.hold(), fd, by.session);
+      });
     }
     if ((flags & O_DIRECTORY) !== 0) throw errno("ENOTDIR");
     // The host's type decides: opening a device or FIFO may have effects that nobody asked for.
     if (type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("ENXIO");
-    const fd = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS, by.session);
-    return this.#openedFile(fd, flags, by);
+    const opened = this.#reopen(flags & OPEN_FLAGS | SAFE_FLAGS, by.session);
+    return after(opened, (fd) => {
+      this.#kept(fd, by.session);
+      return this.#openedFile(fd, flags, by);
+    });
   }
 
   /** Makes a file and opens it, or opens the one that is there. */
-  create(name: string, flags: number, mode: number, gid: number, by: Identity): HostFile {
+  create(name: string, flags: number, mode: number, gid: number, by: Identity): Answer<HostFile> {
     const shared = this.#shared;
     const { credentials } = shared;
     shared.checkShown(name);
@@ -412,12 +523,14 @@ export class HostNode implements Node, Place, HandleHolder {
       if (fd !== -EEXIST || (flags & O_EXCL) !== 0) failed(fd);
       const existing = this.#tryWalk(name);
       if (existing === null) continue;
+      let opened: Answer<HostFile> | undefined;
       try {
         if (existing.#type === S_IFDIR) throw errno("EISDIR");
-        return existing.open(flags, by) as HostFile;
+        opened = existing.open(flags, by) as Answer<HostFile>;
       } finally {
-        existing.release();
+        if (!(opened instanceof Promise)) existing.release();
       }
+      return opened instanceof Promise ? opened.finally(() => existing.release()) : opened;
     }
     throw errno("ENOENT");
   }
@@ -465,33 +578,69 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Removes a name. */
-  unlink(name: string, directory: boolean, _by: Identity): void {
+  unlink(name: string, directory: boolean, _by: Identity): Answer<void> {
     const shared = this.#start(name);
+    const { calls } = this;
+    const flags = directory ? AT_REMOVEDIR : 0;
+    let handle = -1;
+    let spared = -1;
     shared.descriptors.isPinned = true;
     try {
       this.#secure(name);
-      ok(this.#unlink(name, directory));
+      handle = this.handle();
+      if (shared.credentials.unlink === undefined && !directory) spared = this.#spare(name);
     } finally {
       shared.descriptors.isPinned = false;
     }
+    const removed = shared.credentials.unlink === undefined
+      ? calls.make(calls.names, () => unlinkat(handle, name, flags), this.#holder)
+      : calls.now(calls.names, () => this.#unlink(name, directory));
+    return after(removed, (result) => this.#spared(spared, result));
   }
 
   /** Moves an entry. */
-  rename(name: string, to: Node, newName: string, _by: Identity): void {
+  rename(name: string, to: Node, newName: string, _by: Identity): Answer<void> {
     const target = own(to);
     const shared = this.#start(name);
     target.#start(newName);
     if (target.#levels() > MAX_DEPTH) throw errno("ENAMETOOLONG");
+    const { calls } = this;
+    let from = -1;
+    let into = -1;
+    let spared = -1;
     shared.descriptors.isPinned = true;
     try {
       this.#secure(name);
       target.#secure(newName);
-      const { credentials } = shared;
-      ok(
-        credentials.rename === undefined
-          ? renameat(this.handle(), name, target.handle(), newName)
-          : credentials.rename(this.handle(), name, target.handle(), newName),
+      from = this.handle();
+      into = target.handle();
+      spared = target.#spare(newName);
+    } finally {
+      shared.descriptors.isPinned = false;
+    }
+    const { credentials } = shared;
+    const renamed = credentials.rename === undefined
+      ? calls.make(
+        calls.names,
+        () => renameat(from, name, into, newName),
+        this.#holder,
+        target.#holder,
+      )
+      : calls.now(
+        calls.names,
+        () => credentials.rename?.(from, name, into, newName) ?? 0,
       );
+    return after(renamed, (result) => {
+      if (result >= 0) this.#moved(target, newName);
+      return this.#spared(spared, result);
+    });
+  }
+
+  /** An entry is somewhere else now. */
+  #moved(target: HostNode, newName: string): void {
+    const shared = this.#shared;
+    shared.descriptors.isPinned = true;
+    try {
       // Whoever holds the file finds it in its new place.
       const moved = target.#lookup(newName);
       if (moved !== undefined) moved.#place(target, newName);
@@ -500,14 +649,34 @@ export class HostNode implements Node, Place, HandleHolder {
     }
   }
 
+  /**
+   * Holds a large file that is about to lose its name, so that its space becomes free when the
+   * descriptor is closed and not while the name is removed.
+   *
+   * @returns A descriptor, or -1 if there is nothing to spare.
+   */
+  #spare(name: string): number {
+    if (!this.calls.canLeaveNames) return -1;
+    const { statx: found } = this.#shared;
+    if (statx(this.handle(), name, LOOK, STATX_BASIC_STATS, found) < 0) return -1;
+    const isHeavy = (found.mode & S_IFMT) === S_IFREG && found.blocks >= HEAVY_BLOCKS;
+    return isHeavy ? openat(this.handle(), name, HANDLE_FLAGS, 0) : -1;
+  }
+
+  /** Gives back what `#spare` gave, and ends an operation with its result. */
+  #spared(fd: number, result: number): Answer<void> {
+    if (fd < 0) return void ok(result);
+    return this.calls.later(null, () => close(fd), []).then(() => void ok(result));
+  }
+
   /** Moves this node. */
-  move(to: Node, newName: string, by: Identity): void {
-    this.#named().rename(this.#name, to, newName, by);
+  move(to: Node, newName: string, by: Identity): Answer<void> {
+    return this.#named().rename(this.#name, to, newName, by);
   }
 
   /** Removes the name of this node. */
-  remove(by: Identity): void {
-    this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by);
+  remove(by: Identity): Answer<void> {
+    return this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by);
   }
 
   /** Target of a link. */
@@ -518,20 +687,15 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Statistics of the file system that the node is on. */
-  statfs(_by: Identity): FileSystemStatistics {
-    const { statfs } = this.#shared;
-    ok(fstatfs(this.handle(), statfs));
-    return {
-      type: statfs.type,
-      bsize: statfs.bsize,
-      blocks: statfs.blocks,
-      bfree: statfs.bfree,
-      bavail: statfs.bavail,
-      files: statfs.files,
-      ffree: statfs.ffree,
-      fsid: statfs.fsid,
-      namelen: statfs.namelen,
-    };
+  statfs(_by: Identity): Answer<FileSystemStatistics> {
+    const { calls } = this;
+    const handle = this.handle();
+    const into = new Statfs();
+    return after(calls.make(calls.names, () => fstatfs(handle, into), this.#holder), (result) => {
+      ok(result);
+      const { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen } = into;
+      return { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen };
+    });
   }
 
   /** Value of an attribute. */
@@ -542,21 +706,29 @@ export class HostNode implements Node, Place, HandleHolder {
 
   /** Names of attributes, as the model shows them. */
   listXattr(_by: Identity): Uint8Array {
+    const { calls } = this;
     const { bytes, address } = scratch();
-    const size = ok(listxattrat(this.handle(), null, address, XATTR_SIZE_MAX));
-    return this.#shownXattrs(bytes, size);
+    const call = () => listxattrat(this.handle(), null, address, XATTR_SIZE_MAX);
+    return this.#shownXattrs(bytes, ok(calls.now(calls.names, call)));
   }
 
   /** Sets an attribute. */
-  setXattr(name: string, value: Uint8Array, flags: number, _by: Identity): void {
+  setXattr(name: string, value: Uint8Array, flags: number, _by: Identity): Answer<void> {
     this.#shared.checkWritable();
     if (value.length > XATTR_SIZE_MAX) throw errno("E2BIG");
     scratch().bytes.set(value);
-    ok(this.#shared.credentials.setXattr(this, this.#type, name, value.length, flags));
+    const { calls } = this;
+    const { credentials } = this.#shared;
+    ok(
+      calls.now(
+        calls.names,
+        () => credentials.setXattr(this, this.#type, name, value.length, flags),
+      ),
+    );
   }
 
   /** Removes an attribute. */
-  removeXattr(name: string, _by: Identity): void {
+  removeXattr(name: string, _by: Identity): Answer<void> {
     this.#shared.checkWritable();
     ok(this.#shared.credentials.removeXattr(this, this.#type, name));
   }
@@ -585,7 +757,7 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** Counts an open file out, and gives its reference back. */
-  closed(session: object): void {
+  closed(session: object): Answer<void> {
     this.#openCount--;
     const left = (this.#opened?.get(session) ?? 1) - 1;
     if (left > 0) {
@@ -594,7 +766,7 @@ export class HostNode implements Node, Place, HandleHolder {
       this.#opened?.delete(session);
       this.endLocks(session);
     }
-    this.release();
+    return this.release();
   }
 
   /** Locks or unlocks, for open files. */
@@ -628,13 +800,14 @@ export class HostNode implements Node, Place, HandleHolder {
   /** Ends locks and closes the descriptor, when the whole tree ends. */
   drop(): void {
     this.#locks?.endAll();
-    this.#closeHandle();
+    if (this.#underWay === 0) this.#closeHandle();
   }
 
   /** Closes the descriptor if it can be had again or is not worth that much. */
   reclaim(urgency: Urgency): boolean {
     const parent = this.#parent;
-    if (this.#fd < 0 || parent === null) return false;
+    // What a helper works with stays, even where something else could stand in.
+    if (this.#fd < 0 || parent === null || this.#underWay > 0) return false;
     if (urgency === 0) {
       if (this.#wasUsed) {
         this.#wasUsed = false;
@@ -900,10 +1073,16 @@ export class HostNode implements Node, Place, HandleHolder {
 
   #closeHandle(): void {
     if (this.#fd < 0) return;
-    close(this.#fd);
+    close(this.#takeHandle());
+  }
+
+  /** The handle, which is the caller's from here on. */
+  #takeHandle(): number {
+    const fd = this.#fd;
     this.#fd = -1;
     this.#shared.descriptors.remove(this);
     if (this.#parent !== null) this.#parent.#openChildren--;
+    return fd;
   }
 
   /** Ends the node; returns the parent, whose reference the caller gives back. */
@@ -916,7 +1095,10 @@ export class HostNode implements Node, Place, HandleHolder {
       shared.nodes.delete(this.#inode);
     }
     if (this.#fd < 0) shared.reclaimed--;
-    this.#closeHandle();
+    else if (this.#endsLate()) {
+      const fd = this.#takeHandle();
+      this.#closing = this.calls.later(null, () => close(fd), []).then(() => {});
+    } else this.#closeHandle();
     this.#locks?.endAll();
     shared.locked.delete(this);
     const parent = this.#parent;
@@ -925,15 +1107,30 @@ export class HostNode implements Node, Place, HandleHolder {
   }
 
   /** A descriptor with access to the file itself, that a session keeps. */
-  #reopen(flags: number, session: object): number {
-    const fd = this.#shared.openFile(session, () => this.#tryReopen(flags));
-    return fd < 0 ? failed(fd) : fd;
+  #reopen(flags: number, session: object): Answer<number> {
+    return after(this.#shared.openFile(session, () => this.#openSelf(flags)), ok);
   }
 
   /** As `#reopen`, for a moment; or minus the error. */
-  #tryReopen(flags: number): number {
+  #openSelf(flags: number): Answer<number> {
+    const { calls } = this;
     const shared = this.#shared;
-    let fd = shared.openAgain(this.handle(), flags);
+    const cuts = (flags & O_TRUNC) !== 0 && this.#isHeavyNow();
+    if (!cuts && !calls.leaves(calls.names)) {
+      return calls.now(
+        calls.names,
+        () => this.#mended(shared.openAgain(this.handle(), flags), flags),
+      );
+    }
+    const handle = this.handle();
+    const call = () => shared.openAgain(handle, flags);
+    const opened = calls.later(cuts ? null : calls.names, call, [this.#holder, shared]);
+    return after(opened, (fd) => this.#mended(this.#kept(fd), flags));
+  }
+
+  /** Does what can be done about a failure of `#openSelf`. */
+  #mended(fd: number, flags: number): number {
+    const shared = this.#shared;
     if (fd === -EMFILE || fd === -ENFILE) {
       shared.descriptors.reclaim();
       fd = shared.openAgain(this.handle(), flags);
@@ -945,25 +1142,44 @@ export class HostNode implements Node, Place, HandleHolder {
     return fd;
   }
 
+  /** A descriptor that a helper has opened, unless the tree was closed meanwhile. */
+  #kept(fd: number, session?: object): number {
+    if (!this.#shared.isClosed) return fd;
+    if (fd >= 0) close(fd);
+    if (session !== undefined) this.#shared.descriptors.files.give(session, 1);
+    throw errno("ESTALE");
+  }
+
   #noteLocks(): void {
     if (this.lockCount > 0) this.#shared.locked.add(this);
     else this.#shared.locked.delete(this);
   }
 
-  #resize(size: bigint, by: Identity, file: OpenFile | undefined): void {
+  #resize(size: bigint, by: Identity, file: OpenFile | undefined): Answer<void> {
     if (this.#type === S_IFDIR) throw errno("EISDIR");
     if (this.#type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("EINVAL");
-    if (file instanceof HostFile && file.isWritable && file.node === this) {
-      file.truncate(size);
-    } else {
-      // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
-      const fd = ok(this.#tryReopen(O_WRONLY | SAFE_FLAGS));
-      const result = ftruncate(fd, size);
-      close(fd);
-      ok(result);
-    }
     const { credentials } = this.#shared;
-    if (credentials.dropsSetId(by.uid)) ok(credentials.dropSetId(this));
+    const resized = file instanceof HostFile && file.isWritable && file.node === this
+      ? file.truncate(size)
+      : this.#cut(size);
+    return after(resized, () => {
+      if (credentials.dropsSetId(by.uid)) ok(credentials.dropSetId(this));
+    });
+  }
+
+  #cut(size: bigint): Answer<void> {
+    // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
+    const isHeavy = this.#isHeavyNow();
+    return after(this.#openSelf(O_WRONLY | SAFE_FLAGS), (fd) => {
+      const { calls } = this;
+      this.#kept(ok(fd));
+      const call = () => ftruncate(fd, size);
+      const done = isHeavy ? calls.later(null, call, []) : calls.make(calls.names, call);
+      return after(done, (result) => {
+        close(fd);
+        ok(result);
+      });
+    });
   }
 
   /** Makes the open file of a descriptor. */
@@ -980,6 +1196,30 @@ export class HostNode implements Node, Place, HandleHolder {
     for (const file of this.#shared.files) {
       if (file.node === this && file instanceof HostFile) file.guardAgain();
     }
+  }
+
+  /** Whether to close the handle may take a while. */
+  #endsLate(): boolean {
+    if (!this.#isHeavy) return false;
+    return this.calls.isRemote || this.#isHeavyNow() && this.#shared.statx.nlink === 0;
+  }
+
+  /** Whether the file takes the kernel a while to cut or to forget; a remote one is not looked at. */
+  #isHeavyNow(): boolean {
+    return this.calls.canLeaveNames && !this.calls.isRemote && this.#isHeld &&
+      this.#isHeavyAt(this.handle());
+  }
+
+  #isHeavyAt(fd: number): boolean {
+    const { statx: found } = this.#shared;
+    return statx(fd, null, LOOK, STATX_BLOCKS | STATX_NLINK, found) === 0 &&
+      found.blocks >= HEAVY_BLOCKS;
+  }
+
+  /** Whether much space becomes free with a descriptor: it is the last one of a file without name. */
+  isLast(fd: number): boolean {
+    return this.calls.hasHelpers && this.#isHeavy && !this.#isHeld && this.#isHeavyAt(fd) &&
+      this.#shared.statx.nlink === 0;
   }
 
   /** Makes node and open file of a descriptor that created a file. */
@@ -1034,6 +1274,11 @@ export class HostNode implements Node, Place, HandleHolder {
     encodeStringInto(text, list, 0);
     return list;
   }
+}
+
+/** An entry that the kernel has in memory, as a handle; EAGAIN if it would have to ask a disk. */
+function openCached(folder: number, name: string): number {
+  return features().cachedLookup ? openat2(folder, name, HANDLE_FLAGS, 0, RESOLVE_CACHED) : -EAGAIN;
 }
 
 function own(node: Node): HostNode {

@@ -8,6 +8,7 @@ import {
   check,
   close,
   FoundLock,
+  fstatfs,
   IoVectors,
   MappedMemory,
   O_CLOEXEC,
@@ -20,12 +21,16 @@ import {
   STATX_BTIME,
   STATX_MNT_ID,
 } from "../linux/mod.ts";
+import type { Helpers } from "../linux/mod.ts";
 import { errno } from "../p9/mod.ts";
+import type { Busy } from "./host_calls.ts";
+import { HostCalls } from "./host_calls.ts";
 import type { Credentials, Ownership } from "./credentials/seam.ts";
 import type { Descriptors } from "./descriptors.ts";
 import type { EntryTypes } from "./entries.ts";
 import type { HostNode } from "./host_node.ts";
 import type { HostOpened } from "./host_opened.ts";
+import type { Answer } from "./tree.ts";
 import type { Timers } from "./host_locks.ts";
 import { modeOfEntry, qidTypeOf } from "./modes.ts";
 import { DeviceTable } from "./qid.ts";
@@ -39,13 +44,15 @@ const PLAIN_HIGH = 1 << 16;
 /** The same as whole numbers. */
 const PLAIN_INODES = BigInt(PLAIN_HIGH) << 32n;
 /** Bytes of a buffer for entries of a folder. */
-const ENTRY_BYTES = 32_768;
-/** Buffers that are kept for the next folder. */
+const ENTRY_BYTES = 65_536;
+/** Buffers and lists that are kept for the next user. */
 const KEPT_BUFFERS = 8;
 /** Bytes for reads and writes of memory whose address is not known. */
-const BOUNCE_BYTES = 262_144;
+export const BOUNCE_BYTES = 262_144;
 /** Buffers that may be in use: a folder listed beyond that gives its own back after each part. */
 const MAX_BUFFERS = 64;
+/** A file of so many blocks of 512 bytes takes the kernel a while to cut or to forget. */
+export const HEAVY_BLOCKS = 8192n;
 
 /** Throws the errno of a failed call. */
 export function failed(result: number): never {
@@ -84,7 +91,7 @@ function makePrivate(path: string): void {
 }
 
 /** State of a {@linkcode HostTree} that its nodes and files work with. One thread uses it. */
-export class HostShared {
+export class HostShared implements Busy {
   /** The model of credentials. */
   readonly credentials: Credentials;
   /** Whether everything that changes something is refused with EROFS. */
@@ -105,12 +112,12 @@ export class HostShared {
   readonly locked: Set<HostNode> = new Set();
   /** Filled by the last look at a file. */
   readonly statx: Statx = new Statx();
-  /** Filled by the last look at a file system. */
-  readonly statfs: Statfs = new Statfs();
   /** Filled by the last test of a lock. */
   readonly found: FoundLock = new FoundLock();
-  /** Pieces of a read or write. */
+  /** Pieces of a read or write that is done at once. */
   readonly vectors: IoVectors = new IoVectors();
+  /** Small requests so far. */
+  asked = 0;
   /** Handed to models of credentials. */
   readonly ownership: Ownership = { mode: 0, uid: 0, gid: 0, rdev: 0n };
   /** What becomes of types of entries. */
@@ -119,6 +126,8 @@ export class HostShared {
   readonly descriptors: Descriptors;
   /** Nodes whose handle was closed to save descriptors. */
   reclaimed = 0;
+  /** No node may come any more. */
+  isClosed = false;
   /** Device of the root. */
   rootMajor = 0;
   /** Its minor number. */
@@ -135,6 +144,15 @@ export class HostShared {
   #bounce: MappedMemory | undefined;
   readonly #buffers: MappedMemory[] = [];
   #taken = 0;
+  readonly #helpers: Helpers | null;
+  readonly #alwaysHelp: boolean;
+  /** Calls by mount. */
+  readonly #calls = new Map<bigint, HostCalls>();
+  /** Calls of helpers that open something again. */
+  #underWay = 0;
+  readonly #freeVectors: IoVectors[] = [];
+  /** Small requests when it was last asked whether there are any. */
+  #askedBefore = 0;
 
   /** All members are options of the tree. */
   constructor(options: {
@@ -146,6 +164,8 @@ export class HostShared {
     readonly timers: Timers;
     readonly descriptors: Descriptors;
     readonly lockDirectory: string | undefined;
+    readonly helpers: Helpers | null;
+    readonly alwaysHelp: boolean;
   }) {
     const { credentials } = options;
     this.credentials = credentials;
@@ -164,6 +184,8 @@ export class HostShared {
       'open "/proc/self/fd"',
     );
     this.#lockDirectory = options.lockDirectory;
+    this.#helpers = options.helpers;
+    this.#alwaysHelp = options.alwaysHelp;
   }
 
   /** Refuses changes of a tree that is read-only. */
@@ -191,14 +213,18 @@ export class HostShared {
    * @param open Opens it; a result below zero is a failure.
    * @throws {Errno} EMFILE if the session has too many already.
    */
-  openFile(session: object, open: () => number): number {
+  openFile<A extends Answer<number>>(session: object, open: () => A): A {
     const { files } = this.descriptors;
     if (!files.tryTake(session, 1)) throw errno("EMFILE");
-    let fd = -1;
-    try {
-      return fd = open();
-    } finally {
+    const note = (fd: number) => {
       if (fd < 0) files.give(session, 1);
+    };
+    let answer: Answer<number> = -1;
+    try {
+      return answer = open();
+    } finally {
+      if (answer instanceof Promise) void answer.then(note, () => note(-1));
+      else note(answer);
     }
   }
 
@@ -254,14 +280,63 @@ export class HostShared {
   }
 
   /** `qid.version` of what statx saw last: differs when a time or the size does, and is never 0. */
-  version(): number {
-    const { statx } = this;
+  version(statx: Statx = this.statx): number {
     let mixed = Math.imul(statx.mtimeNsec, 0x9e37_79b1) ^ statx.ctimeNsec;
     mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85eb_ca6b) ^ Number(statx.mtimeSec & 0xffff_ffffn);
     mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35) ^ Number(statx.ctimeSec & 0xffff_ffffn);
     mixed = Math.imul(mixed ^ (mixed >>> 16), 0x27d4_eb2f) ^ Number(statx.size & 0xffff_ffffn);
     mixed ^= mixed >>> 15;
     return mixed >>> 0 || 1;
+  }
+
+  /** How calls are made on the mount of what statx saw last, which `fd` is open of. */
+  callsAt(fd: number): HostCalls {
+    const { mntId } = this.statx;
+    let calls = this.#calls.get(mntId);
+    if (calls === undefined) {
+      const statfs = new Statfs();
+      const type = fstatfs(fd, statfs) < 0 ? 0 : statfs.type;
+      calls = new HostCalls(
+        this.#helpers,
+        mntId,
+        type,
+        this.#alwaysHelp,
+        this.credentials.switches,
+      );
+      this.#calls.set(mntId, calls);
+    }
+    return calls;
+  }
+
+  /**
+   * Whether small requests came since this was last asked: then a large one, which takes a while
+   * even if it waits for nothing, is better left to a helper.
+   */
+  isCrowded(): boolean {
+    const isCrowded = this.asked !== this.#askedBefore;
+    this.#askedBefore = this.asked;
+    return isCrowded;
+  }
+
+  /** An empty list for the pieces of a read or write that a helper does. */
+  takeVectors(): IoVectors {
+    return this.#freeVectors.pop() ?? new IoVectors();
+  }
+
+  /** Gives it back. */
+  returnVectors(vectors: IoVectors): void {
+    vectors.clear();
+    if (this.#freeVectors.length < KEPT_BUFFERS) this.#freeVectors.push(vectors);
+  }
+
+  /** A helper begins a call that opens something again. */
+  enter(): void {
+    this.#underWay++;
+  }
+
+  /** It has ended. */
+  leave(): void {
+    if (--this.#underWay === 0 && this.isClosed) close(this.#self);
   }
 
   /** Memory for a transfer whose own memory has no known address. */
@@ -300,7 +375,7 @@ export class HostShared {
 
   /** Gives all memory back, and removes what was made for locks. */
   dispose(): void {
-    close(this.#self);
+    if (this.#underWay === 0) close(this.#self);
     this.#bounce?.[Symbol.dispose]();
     this.#bounce = undefined;
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();

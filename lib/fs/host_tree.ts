@@ -15,6 +15,7 @@ import {
   RLIMIT_NOFILE,
   statx,
 } from "../linux/mod.ts";
+import type { Helpers } from "../linux/mod.ts";
 import { S_IFMT } from "../p9/mod.ts";
 import { ActingNode } from "./acting_node.ts";
 import type { Credentials } from "./credentials/seam.ts";
@@ -57,6 +58,13 @@ export interface HostTreeOptions {
    * they are of its own: half of what the process may have for nodes, a quarter for open files.
    */
   readonly descriptors?: Descriptors;
+  /**
+   * Make the calls that would hold up everybody else; stay the caller's, who settles them. Without
+   * them the thread waits.
+   */
+  readonly helpers?: Helpers;
+  /** Leave to helpers whatever they can do, not only what seems to be slow: for tests. */
+  readonly alwaysHelp?: boolean;
 }
 
 /**
@@ -95,6 +103,8 @@ export class HostTree implements Tree {
         maxFiles: Math.floor(descriptors / 4),
       }),
       lockDirectory: options.lockDirectory,
+      helpers: options.helpers ?? null,
+      alwaysHelp: options.alwaysHelp ?? false,
     });
     const { statx: found } = this.#shared;
     const what = `open the folder "${options.root}"`;
@@ -139,6 +149,7 @@ export class HostTree implements Tree {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#shared.isClosed = true;
     const { credentials, nodes, foreign, files, locked } = this.#shared;
     credentials.close?.(); // works with the root's descriptor
     for (const file of [...files]) file.drop();

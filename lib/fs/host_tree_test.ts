@@ -17,9 +17,10 @@ import { mappedFileCredentials } from "./credentials/mapped_file.ts";
 import { mappedXattrCredentials } from "./credentials/mapped_xattr.ts";
 import { noneCredentials } from "./credentials/none.ts";
 import { passthroughCredentials } from "./credentials/passthrough.ts";
+import type { Credentials } from "./credentials/seam.ts";
 import { translated } from "./credentials/translated.ts";
-import type { HostNode } from "./host_node.ts";
 import { Descriptors } from "./descriptors.ts";
+import type { NodeNow } from "./at_once_test_helper.ts";
 import { HostTree } from "./host_tree.ts";
 import type { HostTreeOptions } from "./host_tree.ts";
 import { DeviceTable } from "./qid.ts";
@@ -99,7 +100,7 @@ function codeOf(run: () => unknown): string {
 function hostTest(
   name: string,
   run: (
-    world: { readonly tree: HostTree; readonly root: HostNode; readonly path: string },
+    world: { readonly tree: HostTree; readonly root: NodeNow; readonly path: string },
   ) => void | Promise<void>,
   options: Partial<HostTreeOptions> & {
     readonly parent?: string;
@@ -111,7 +112,7 @@ function hostTest(
     if (needsRoot) assert.ok(isRoot, "this test must run as root, since it changes owners");
     const { tree, root: path, dispose } = treeIn(parent, rest);
     try {
-      const root = tree.attach(by) as HostNode;
+      const root = tree.attach(by) as unknown as NodeNow;
       await run({ tree, root, path });
       root.release();
       assert.deepEqual(tree.usage(), { nodes: 0, files: 0, locks: 0 });
@@ -216,13 +217,13 @@ hostTest("finds nodes again that the host moved into each other", ({ root, path 
 });
 
 hostTest("gives up a very deep path without a deep stack", ({ root }) => {
-  const nodes: HostNode[] = [root.hold()];
+  const nodes: NodeNow[] = [root.hold()];
   for (let depth = 0; depth < 3000; depth++) {
-    const at = nodes.at(-1) as HostNode;
+    const at = nodes.at(-1) as unknown as NodeNow;
     at.mkdir("d", 0o755, 0, by);
     nodes.push(at.walk("d", by));
   }
-  const deepest = nodes.pop() as HostNode;
+  const deepest = nodes.pop() as unknown as NodeNow;
   for (const node of nodes) node.release();
   assert.equal(deepest.attributes(by).nlink, 2);
   deepest.release();
@@ -230,7 +231,7 @@ hostTest("gives up a very deep path without a deep stack", ({ root }) => {
 
 hostTest("serves more nodes than it may have descriptors", ({ root, path }) => {
   const before = descriptors();
-  const nodes: HostNode[] = [];
+  const nodes: NodeNow[] = [];
   for (let i = 0; i < 500; i++) {
     Deno.mkdirSync(`${path}/d${i}`);
     Deno.writeTextFileSync(`${path}/d${i}/f`, `content ${i}`);
@@ -250,9 +251,9 @@ hostTest("serves more nodes than it may have descriptors", ({ root, path }) => {
   // What was replaced behind our back is stale, what we remove ourselves is not.
   Deno.removeSync(`${path}/d0/f`);
   Deno.writeTextFileSync(`${path}/d0/f`, "another");
-  const first = nodes[0] as HostNode;
+  const first = nodes[0] as unknown as NodeNow;
   assert.equal(codeOf(() => first.attributes(by)), "ESTALE");
-  const second = nodes[1] as HostNode;
+  const second = nodes[1] as unknown as NodeNow;
   const folder = second.parent(by);
   folder.unlink("f", false, by);
   folder.release();
@@ -279,8 +280,8 @@ hostTest("is not taken in by a file that got the number of one that is gone", ({
     assert.equal(new TextDecoder().decode(bytes), "new");
     file.close();
   }
-  assert.equal(codeOf(() => (nodes[0] as HostNode).attributes(by)), "ESTALE");
-  assert.equal((nodes[20] as HostNode).attributes(by).size, 3n);
+  assert.equal(codeOf(() => (nodes[0] as unknown as NodeNow).attributes(by)), "ESTALE");
+  assert.equal((nodes[20] as unknown as NodeNow).attributes(by).size, 3n);
   for (const node of [...nodes, ...fresh]) node.release();
 }, { parent: "/tmp", descriptors: new Descriptors({ maxHandles: 3, maxFiles: 1000 }) });
 
@@ -363,7 +364,7 @@ hostTest("gives a version that follows content and is never 0", ({ root }) => {
   const versions = new Set<number>();
   for (let i = 0; i < 50; i++) {
     file.write(segmentsOf(new Uint8Array(1)), BigInt(i));
-    const { qid } = file.node.attributes(by);
+    const { qid } = (file.node as unknown as NodeNow).attributes(by);
     assert.notEqual(qid.version, 0);
     versions.add(qid.version);
   }
@@ -415,7 +416,7 @@ Deno.test("HostTree numbers files of other devices as multidevs says", () => {
       devices,
       warn: (text) => warnings.push(text),
     });
-    const root = tree.attach(by) as HostNode;
+    const root = tree.attach(by) as unknown as NodeNow;
     assert.equal(root.qid.path, BigInt(Deno.statSync("/dev").ino ?? 0));
     try {
       const one = root.walk("shm", by);

@@ -40,7 +40,7 @@ import { noneCredentials } from "./credentials/none.ts";
 import { passthroughCredentials } from "./credentials/passthrough.ts";
 import type { Credentials } from "./credentials/seam.ts";
 import { translated } from "./credentials/translated.ts";
-import type { HostNode } from "./host_node.ts";
+import type { NodeNow } from "./at_once_test_helper.ts";
 import { HostTree } from "./host_tree.ts";
 import { segmentsOf } from "./segments_of.ts";
 import type { Identity } from "./tree.ts";
@@ -65,10 +65,10 @@ function codeOf(run: () => unknown): string {
 }
 
 interface World {
-  readonly root: HostNode;
+  readonly root: NodeNow;
   readonly path: string;
   /** Another server over the same folder. */
-  other(credentials: Credentials): HostNode;
+  other(credentials: Credentials): NodeNow;
 }
 
 /** A test over a new folder on the disk, as root if the model needs it. */
@@ -84,7 +84,7 @@ function modelTest(
     const open = (credentials: Credentials) => {
       const tree = new HostTree({ root: path, credentials });
       trees.push(tree);
-      return tree.attach(CLIENT_ROOT) as HostNode;
+      return tree.attach(CLIENT_ROOT) as NodeNow;
     };
     try {
       await run({ root: open(make()), path, other: open });
@@ -118,14 +118,14 @@ function modeOf(path: string): string {
   return ((Deno.lstatSync(path).mode ?? 0) & 0o177777).toString(8);
 }
 
-function seen(root: HostNode, name: string): string {
+function seen(root: NodeNow, name: string): string {
   const node = root.walk(name, CLIENT_ROOT);
   const { mode, uid, gid, rdev } = node.attributes(CLIENT_ROOT);
   node.release();
   return `${mode.toString(8)} ${uid}:${gid}${rdev === 0n ? "" : ` ${rdev}`}`;
 }
 
-function entriesOf(folder: HostNode): Map<string, number> {
+function entriesOf(folder: NodeNow): Map<string, number> {
   const found = new Map<string, number>();
   const list = folder.open(O_RDONLY, CLIENT_ROOT);
   list.readdir(0n, {
@@ -142,7 +142,7 @@ function entriesOf(folder: HostNode): Map<string, number> {
 }
 
 /** One of everything that a client can make. */
-function makeAll(root: HostNode, by: Identity): void {
+function makeAll(root: NodeNow, by: Identity): void {
   const file = root.create("file", O_RDWR | O_EXCL, 0o6755, 100, by);
   file.write(segmentsOf(new TextEncoder().encode("content")), 0n);
   file.close();
@@ -372,7 +372,7 @@ for (const model of [mappedXattrCredentials, mappedFileCredentials]) {
       root.create(name, O_RDWR, mode, 100, CLIENT_ROOT).close();
       return root.walk(name, CLIENT_ROOT);
     };
-    const bits = (node: HostNode) => (node.attributes(ALICE).mode & 0o7777).toString(8);
+    const bits = (node: NodeNow) => (node.attributes(ALICE).mode & 0o7777).toString(8);
     const node = make("a", 0o6755);
     const file = node.open(O_WRONLY, CLIENT_ROOT);
     file.write(segmentsOf(new Uint8Array(1)), 0n);
@@ -445,7 +445,7 @@ for (const model of ALL_MODELS) {
   modelTest("keeps access control lists as Linux does", model, ({ root, path }) => {
     root.create("f", O_RDWR, 0o640, geteuid(), CLIENT_ROOT).close();
     const f = root.walk("f", CLIENT_ROOT);
-    const mode = (node: HostNode) => (node.attributes(CLIENT_ROOT).mode & 0o7777).toString(8);
+    const mode = (node: NodeNow) => (node.attributes(CLIENT_ROOT).mode & 0o7777).toString(8);
     const list = listOf([[2, 7, 1001], [8, 4, 50]], { modes: 0o640, mask: 6 });
     f.setXattr(ACCESS, list, 0, CLIENT_ROOT);
     assert.deepEqual(f.getXattr(ACCESS, CLIENT_ROOT), list);
@@ -808,7 +808,7 @@ modelTest("uses no staging folder of somebody else", mappedXattrCredentials, ({ 
 Deno.test("a folder of staging is cleared of what the dead left, not of what the living have", () => {
   const path = Deno.makeTempDirSync({ dir: "/tmp" });
   const living = new HostTree({ root: path, credentials: mappedXattrCredentials() });
-  (living.attach(CLIENT_ROOT) as HostNode).mkdir("d", 0o755, 0, CLIENT_ROOT);
+  (living.attach(CLIENT_ROOT) as NodeNow).mkdir("d", 0o755, 0, CLIENT_ROOT);
   const staging = `${path}/.virtfs_staging`;
   const [owner] = [...Deno.readDirSync(staging)].map(({ name }) => name);
   const id = owner?.replace(".owner", "");

@@ -195,8 +195,8 @@ export interface Node {
   readonly depth?: number;
   /** Takes one more reference. Returns the node itself. */
   hold(): this;
-  /** Gives a reference back; after the last one the node holds no resources. */
-  release(): void;
+  /** Gives a reference back; after the last one the node holds no resources. Answers as {@linkcode OpenFile.close}. */
+  release(): Answer<void>;
 
   /** Finds an entry of this folder. ENOTDIR if this is none, ENOENT if there is no such entry. Symbolic links are found, never followed. */
   walk(name: string, by: Identity): Answer<Node>;
@@ -289,7 +289,8 @@ export interface OpenFile {
    */
   write(from: Segments, offset: bigint): Answer<number>;
   /**
-   * Lists entries of a folder, `.` and `..` included, until the sink is full or the folder ends.
+   * Lists entries of a folder, `.` and `..` included: at least one if there is one and it fits, at
+   * most until the sink is full.
    *
    * @param offset 0, or the `next` of an entry of an earlier list of this open file.
    */
@@ -306,8 +307,14 @@ export interface OpenFile {
   lock(range: LockRange, owner: LockOwner, wait: boolean, signal?: AbortSignal): Answer<boolean>;
   /** The lock that keeps `owner` from taking this one, or null. */
   testLock(range: LockRange, owner: LockOwner): Answer<LockConflict | null>;
-  /** Closes the file and gives back its node. Locks of the session on this node end with its last open file. */
-  close(): void;
+  /**
+   * Closes the file and gives back its node. Locks of the session on this node end with its last
+   * open file.
+   *
+   * @returns A promise that never rejects if the tree itself has something to end, such as a file
+   * without a name whose space becomes free; to be waited for before the client is told.
+   */
+  close(): Answer<void>;
 }
 
 /** A tree of files. */

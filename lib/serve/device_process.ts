@@ -109,6 +109,7 @@ class Process {
   async run(): Promise<void> {
     await this.#serving.reactor.run();
     this.#bridge?.[Symbol.dispose]();
+    await this.#serving.settled();
     this.#serving[Symbol.dispose]();
   }
 
@@ -219,3 +220,6 @@ async function main(): Promise<void> {
 }
 
 await main();
+// A helper that hangs in a call, for ever perhaps, would keep the process.
+// deno-lint-ignore layers/exit
+Deno.exit(0);

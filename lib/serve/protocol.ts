@@ -139,5 +139,7 @@ export type FromWorker =
   | { readonly kind: "reloaded"; readonly id: number; readonly error?: string }
   | { readonly kind: "statistics"; readonly id: number; readonly counts: ThreadCounts }
   | { readonly kind: "log"; readonly event: LogEvent }
+  /** A serving thread wants a helper, which others start more quickly. */
+  | { readonly kind: "helper"; readonly memory: SharedArrayBuffer }
   | { readonly kind: "drained" }
   | { readonly kind: "ended" };

@@ -17,6 +17,7 @@ import {
   eventfd,
   eventfdWrite,
   Fd,
+  type Helpers,
   MappedMemory,
 } from "../linux/mod.ts";
 import {
@@ -192,15 +193,21 @@ function prepare(message: TMessage, at: number, payload = 0): Prepared {
  *
  * @param folder Where a folder may be made for it, which is removed afterwards.
  * @param credentials Model of the export that the device will serve.
+ * @param helpers Those of the device.
  * @returns What it came to.
  * @throws {Error} If there is no room for a folder, or no descriptor.
  */
-export async function rehearse(folder: string, credentials: Credentials): Promise<Counters> {
+export async function rehearse(
+  folder: string,
+  credentials: Credentials,
+  helpers?: Helpers,
+): Promise<Counters> {
   const root = Deno.makeTempDirSync({ dir: folder, prefix: "rehearsal-" });
   using kicks = Fd.from(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "make an eventfd");
   using calls = Fd.from(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "make an eventfd");
   using reactor = new Reactor();
-  const tree = new HostTree({ root, credentials, timers: reactor });
+  const helped = helpers === undefined ? {} : { helpers };
+  const tree = new HostTree({ root, credentials, timers: reactor, ...helped });
   try {
     const areas = layOutQueue(QUEUE_SIZE, 0);
     const from = Math.ceil(endOfQueue(areas) / PAGE) * PAGE;
@@ -221,6 +228,7 @@ export async function rehearse(folder: string, credentials: Credentials): Promis
     reactor.use(transport);
     reactor.watch(kicks.number, EPOLLIN | EPOLLET, () => transport.kicked());
     reactor.watch(calls.number, EPOLLIN | EPOLLET, () => driver.advance());
+    if (helpers !== undefined) reactor.watch(helpers.fd, EPOLLIN, () => helpers.settle());
     driver.advance();
     await reactor.run();
     transport.ring.stop();

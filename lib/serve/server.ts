@@ -7,11 +7,13 @@ import { tmpdir } from "node:os";
 import {
   close,
   EAGAIN,
+  endHelpers,
   EPOLLIN,
   eventfdWrite,
   ignoreSignal,
   requireLinux,
   SIGXFSZ,
+  startHelper,
   umask,
 } from "../linux/mod.ts";
 import { DeviceTable } from "../fs/mod.ts";
@@ -119,6 +121,8 @@ class WorkerHandle {
   readonly #worker: Worker;
   readonly #log: (event: LogEvent) => void;
   readonly #questions = new Questions<FromWorker>((message) => this.#send(message as ToWorker));
+  /** What the thread shares with its helpers. */
+  readonly #helped = new Set<SharedArrayBuffer>();
   #wakeFd = -1;
   #isEnded = false;
   #end: () => void = () => {};
@@ -197,6 +201,7 @@ class WorkerHandle {
       this.#send({ kind: "stop" });
       await within(this.ended, STOP_MS);
     }
+    for (const memory of this.#helped) endHelpers(memory);
     this.#worker.terminate();
   }
 
@@ -222,6 +227,10 @@ class WorkerHandle {
       case "log":
         this.#log(message.event);
         break;
+      case "helper":
+        startHelper(message.memory);
+        this.#helped.add(message.memory);
+        break;
       case "drained":
         this.#drained();
         break;
@@ -242,6 +251,7 @@ class WorkerHandle {
 
   #finish(): void {
     this.#isEnded = true;
+    for (const memory of this.#helped) endHelpers(memory);
     this.#questions.abandon();
     this.#end();
   }

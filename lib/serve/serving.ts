@@ -15,6 +15,7 @@ import {
   passthroughCredentials,
   translated,
 } from "../fs/mod.ts";
+import { EPOLLIN, Helpers } from "../linux/mod.ts";
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
 import { type Peer, Reactor } from "../transport/mod.ts";
 import { Access } from "./access.ts";
@@ -37,7 +38,12 @@ export interface Surroundings {
   readonly memory: MemoryPlan;
   /** Takes what is worth telling. */
   log(event: LogEvent): void;
+  /** Has a helper started; by default in the thread itself. */
+  startHelper?(memory: SharedArrayBuffer): void;
 }
+
+/** Milliseconds that calls under way are given to end before everything is closed. */
+const SETTLE_MS = 1000;
 
 /** The model of an export as the tree takes it. */
 function credentialsOf(wanted: ExportConfiguration): Credentials {
@@ -90,6 +96,8 @@ export class Serving implements Disposable {
   #trees = new Map<string, HostTree>();
   /** Trees that no new session gets. */
   readonly #retired = new Set<HostTree>();
+  /** Make the calls that would hold up others; there are some once there is a tree. */
+  #helpers: Helpers | null = null;
 
   /**
    * Opens the exports.
@@ -108,7 +116,7 @@ export class Serving implements Disposable {
   /** Has V8 compile what guests will use: see {@linkcode rehearse}. */
   async rehearse(): Promise<void> {
     Deno.mkdirSync(this.#around.lockDirectory, { recursive: true, mode: 0o700 });
-    await rehearse(this.#around.lockDirectory, noneCredentials());
+    await rehearse(this.#around.lockDirectory, noneCredentials(), this.#helpers ?? undefined);
   }
 
   /** Takes a new configuration for sessions to come. */
@@ -151,10 +159,21 @@ export class Serving implements Disposable {
     };
   }
 
+  /** Waits for calls that are under way, though not for ever. The loop must have ended. */
+  async settled(): Promise<void> {
+    const helpers = this.#helpers;
+    const last = performance.now() + SETTLE_MS;
+    while (helpers !== null && helpers.running > 0 && performance.now() < last) {
+      helpers.settle();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   /** Closes trees and loop. No session may be left, and the loop must have ended. */
   [Symbol.dispose](): void {
     for (const tree of this.#trees.values()) tree.close();
     for (const tree of this.#retired) tree.close();
+    this.#helpers?.[Symbol.dispose]();
     this.reactor[Symbol.dispose]();
   }
 
@@ -213,8 +232,18 @@ export class Serving implements Disposable {
     return { name, tree, readOnly, admits };
   }
 
+  #startHelpers(): Helpers {
+    const { startHelper } = this.#around;
+    const helpers = new Helpers(startHelper === undefined ? {} : { start: startHelper });
+    // Their promises settle here, so nothing else of Deno's has to run for them.
+    this.reactor.watch(helpers.fd, EPOLLIN, () => helpers.settle());
+    return helpers;
+  }
+
   #tree(wanted: ExportConfiguration): HostTree {
+    this.#helpers ??= this.#startHelpers();
     return new HostTree({
+      helpers: this.#helpers,
       root: wanted.path,
       multidevs: wanted.multidevs,
       credentials: credentialsOf(wanted),

@@ -26,6 +26,7 @@ function around(common: Common): Surroundings {
     descriptors: common.descriptors,
     memory: common.memory,
     log: (event) => tell({ kind: "log", event }),
+    startHelper: (memory) => tell({ kind: "helper", memory }),
   };
 }
 
@@ -73,6 +74,7 @@ class Thread {
   async run(): Promise<void> {
     await this.#serving.reactor.run();
     this.#transport.close();
+    await this.#serving.settled();
     this.#serving[Symbol.dispose]();
   }
 

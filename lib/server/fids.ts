@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Identity, Node, OpenFile } from "../fs/mod.ts";
+import type { Answer, Identity, Node, OpenFile } from "../fs/mod.ts";
 import { errno } from "../p9/mod.ts";
 import type { Counters } from "./counters.ts";
 import { type Export, FOLDERS_PER_FID, type Limits } from "./exports.ts";
@@ -98,14 +98,18 @@ export class Fid {
 
   /** A request needs it no longer. */
   unhold(): void {
-    if (--this.#holds === 0 && this.#isGone) this.#dispose();
+    if (--this.#holds === 0 && this.#isGone) void this.#dispose();
   }
 
-  /** Takes the fid's number away. What hangs on it goes at once or with the last hold. */
-  discard(): void {
+  /**
+   * Takes the fid's number away. What hangs on it goes at once or with the last hold.
+   *
+   * @returns Settles when it is gone, if it takes a while and nobody holds it.
+   */
+  discard(): Answer<void> {
     if (this.#isGone) return;
     this.#isGone = true;
-    if (this.#holds === 0) this.#dispose();
+    if (this.#holds === 0) return this.#dispose();
   }
 
   /** Settles when nothing holds the discarded fid any more. */
@@ -113,13 +117,20 @@ export class Fid {
     return new Promise((resolve) => (this.#idle ??= []).push(resolve));
   }
 
-  #dispose(): void {
+  #dispose(): Answer<void> {
     const { file, node } = this;
     this.file = null;
     this.node = null;
     // The file holds the node too, and is the last to need its descriptor.
-    node?.release();
-    file?.close();
+    const released = node?.release();
+    const closed = file?.close();
+    if (closed instanceof Promise || released instanceof Promise) {
+      return Promise.all([released, closed]).then(() => this.#gone());
+    }
+    this.#gone();
+  }
+
+  #gone(): void {
     this.onEnd?.();
     for (const resolve of this.#idle ?? []) resolve();
   }
@@ -186,20 +197,20 @@ export class FidTable {
     fid.folders = folders;
   }
 
-  /** Takes a fid out of the table and discards it. */
-  remove(fid: Fid): void {
+  /** Takes a fid out of the table and discards it; answers as {@linkcode Fid.discard}. */
+  remove(fid: Fid): Answer<void> {
     if (this.#fids.get(fid.number) === fid) {
       this.#fids.delete(fid.number);
       this.#counters.fids--;
       this.#weigh(fid, 0);
     }
-    fid.discard();
+    return fid.discard();
   }
 
   /** Discards all fids. */
   clear(): void {
     this.#counters.fids -= this.#fids.size;
-    for (const fid of this.#fids.values()) fid.discard();
+    for (const fid of this.#fids.values()) void fid.discard();
     this.#fids.clear();
     this.#folders = 0;
   }

@@ -177,9 +177,9 @@ function arrive(session: Session, message: Twalk, fid: Fid, node: Node, qids: Qi
 }
 
 /** Takes a fid's number away, for Tclunk and Tremove: waits for requests that still use it. */
-function letGo(session: Session, fid: Fid): Promise<void> | null {
-  session.fids.remove(fid);
-  if (!fid.isHeld) return null;
+function letGo(session: Session, fid: Fid): Answer<void> {
+  const gone = session.fids.remove(fid);
+  if (!fid.isHeld) return gone;
   session.interrupt(fid);
   return fid.whenIdle();
 }
@@ -213,8 +213,8 @@ export function clunk(session: Session, message: Tclunk): Answer<RMessage> {
     }
     return done;
   }
-  const idle = letGo(session, fid);
-  return idle === null ? done : idle.then(() => done);
+  const gone = letGo(session, fid);
+  return gone instanceof Promise ? gone.then(() => done) : done;
 }
 
 /** Removes the file of a fid and forgets the fid, also if the removal fails. */
@@ -222,17 +222,17 @@ function removeTarget(session: Session, fid: Fid): Answer<void> {
   const node = fid.node?.hold();
   // A lock that waits would hold on to the fid, and who holds it to what the client has locked.
   if (fid.isHeld) session.interrupt(fid);
+  void session.fids.remove(fid);
+  let answer: Answer<void>;
   try {
     if (fid.export.readOnly) throw errno("EROFS");
     if (node === undefined || fid.xattr !== null) throw errno("EBADF");
-    const answer = node.remove(fid.identity);
-    return answer instanceof Promise ? answer.finally(() => node.release()) : node.release();
+    answer = node.remove(fid.identity);
   } catch (error) {
     node?.release();
     throw error;
-  } finally {
-    session.fids.remove(fid);
   }
+  return answer instanceof Promise ? answer.finally(() => node.release()) : node.release();
 }
 
 /** Removes the file of a fid and clunks the fid, also if the removal fails. */

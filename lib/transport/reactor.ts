@@ -35,7 +35,7 @@ const BATCH = 256;
  * Turns given to promises after a round. What a tree without need of the event loop resolves is
  * answered within these: a lock is granted, its promise settles, the reply is encoded.
  */
-const TURNS = 8;
+const TURNS = 16;
 
 /** Something that may need Deno's event loop to run while the thread would sleep. */
 export interface LoopUser {
