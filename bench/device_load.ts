@@ -48,7 +48,7 @@ import { median, medianOf, short, shown, table } from "./samples.ts";
 
 const PAGE = 4096;
 const MSIZE = 512_000;
-const QUEUE_SIZE = 128;
+export const QUEUE_SIZE = 128;
 /** Largest payload of a request: what msize leaves, in whole pages. */
 const MOST = 500 * 1024 - PAGE;
 const DEPTHS = [1, 16] as const;
@@ -149,7 +149,7 @@ interface Prepared {
 }
 
 /** The process of a device, started with Deno's own options, for profiling. */
-class Device implements AsyncDisposable {
+export class Device implements AsyncDisposable {
   readonly path: string;
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
