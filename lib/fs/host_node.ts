@@ -48,7 +48,6 @@ import {
   UTIME_OMIT,
   utimensat,
 } from "../linux/mod.ts";
-import type { Memory } from "../linux/mod.ts";
 import {
   byteLength,
   encodeStringInto,

@@ -17,7 +17,6 @@ import { mappedFileCredentials } from "./credentials/mapped_file.ts";
 import { mappedXattrCredentials } from "./credentials/mapped_xattr.ts";
 import { noneCredentials } from "./credentials/none.ts";
 import { passthroughCredentials } from "./credentials/passthrough.ts";
-import type { Credentials } from "./credentials/seam.ts";
 import { translated } from "./credentials/translated.ts";
 import { Descriptors } from "./descriptors.ts";
 import type { NodeNow } from "./at_once_test_helper.ts";
