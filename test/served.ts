@@ -93,6 +93,13 @@ export class Served implements AsyncDisposable {
     await Promise.all(this.#closing.splice(0));
   }
 
+  /** Ends it in the middle of whatever it does. There is nothing to dispose then. */
+  async kill(): Promise<void> {
+    kill(this.#child, "SIGKILL");
+    await this.#child.status;
+    await this.#said;
+  }
+
   /** Stops it; fails if it does not end as it should. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.idle();
