@@ -1,6 +1,7 @@
 /**
  * Writes `lib/p9/messages.ts` and `docs/messages.md` from `lib/p9/schema.ts` and
- * `lib/p9/kinds.ts`.
+ * `lib/p9/kinds.ts`; the types and the JSON Schema of results files from
+ * `lib/bench/results_schema.ts`.
  *
  *     deno task gen            write them
  *     deno task gen --check    exit 1 if they are not what would be written
@@ -13,6 +14,7 @@
 import { type FieldKind, fieldKind, KINDS } from "../lib/p9/kinds.ts";
 import { type Field, type Layout, LAYOUTS, minSize, RECORD_LAYOUTS } from "../lib/p9/layout.ts";
 import { TRANSACTIONS } from "../lib/p9/schema.ts";
+import { resultsSchemaJson, resultsTypes } from "./gen_results.ts";
 
 /** Messages of a running mount, most frequent first: their cases are tried first. */
 const HOT = [
@@ -613,6 +615,8 @@ async function main(args: readonly string[]): Promise<number> {
   const outputs: [path: string, source: string, extension: string][] = [
     ["lib/p9/messages.ts", dropUnused(messagesSource()), "ts"],
     ["docs/messages.md", messagesDoc(), "md"],
+    ["lib/bench/results_types.ts", resultsTypes(), "ts"],
+    ["docs/bench-results.schema.json", resultsSchemaJson(), "json"],
   ];
   for (const [path, source, extension] of outputs) {
     const url = new URL(`../${path}`, import.meta.url);
