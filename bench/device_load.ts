@@ -44,7 +44,8 @@ import { listen } from "../lib/transport/mod.ts";
 import { type FrontendQueue, GuestRam, VhostUserFrontend } from "../lib/vhost/mod.ts";
 import type { GuestRange } from "../lib/virtio/mod.ts";
 import { inspectHost, memoryOf, say, type Usage, usageOf } from "./host.ts";
-import { median, medianOf, short, shown, table } from "./samples.ts";
+import { median, medianOf } from "../lib/bench/statistics.ts";
+import { short, shown, table } from "../lib/bench/tables.ts";
 
 const PAGE = 4096;
 const MSIZE = 512_000;

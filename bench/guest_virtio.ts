@@ -18,7 +18,8 @@ import { DEFAULT_MODULES, GuestKernel } from "../test/guest/kernel.ts";
 import { findQemu, findVirtiofsd } from "../test/guest/qemu.ts";
 import { virtioGuest, VirtioServer } from "../test/guest/virtio_machine.ts";
 import { inspectHost, say, type Usage, usageOf } from "./host.ts";
-import { type Estimate, median, medianOf, ratioOf, short, shown, table } from "./samples.ts";
+import { type Estimate, median, medianOf, ratioOf } from "../lib/bench/statistics.ts";
+import { short, shown, table } from "../lib/bench/tables.ts";
 
 const MSIZE = 512_000;
 const BIG_FILES = 4;

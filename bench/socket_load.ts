@@ -44,7 +44,8 @@ import {
   TYPE,
 } from "../lib/p9/mod.ts";
 import { inspectHost, memoryOf, say, type Usage, usageOf } from "./host.ts";
-import { median, ratioOf, short, shown, table } from "./samples.ts";
+import { median, ratioOf } from "../lib/bench/statistics.ts";
+import { short, shown, table } from "../lib/bench/tables.ts";
 
 /** The most that diod 1.0 agrees on. */
 const MSIZE = 65_536;

@@ -11,7 +11,9 @@ import { z } from "zod";
 export const RESULTS_SCHEMA = "virtfs-bench/1";
 
 /** Bounds that no honest run comes near: a hostile file must not cost more than its bytes. */
-const MOST_ITEMS = 100_000;
+const MOST_ITEMS = 10_000;
+/** Most samples of one cell: what compares two cells looks at every pair. */
+const MOST_SAMPLES = 1000;
 const MOST_CHARACTERS = 65_536;
 
 const text = (doc: string) => z.string().max(MOST_CHARACTERS).describe(doc);
@@ -24,6 +26,8 @@ const flag = (doc: string) => z.boolean().describe(doc);
 const time = (doc: string) => z.iso.datetime().describe(doc);
 const list = <T extends z.ZodType>(item: T, doc: string) =>
   z.array(item).max(MOST_ITEMS).describe(doc);
+const samples = <T extends z.ZodType>(item: T, doc: string) =>
+  z.array(item).max(MOST_SAMPLES).describe(doc);
 const word = (doc: string) => z.string().regex(/^[A-Za-z0-9][\w.@:+/-]{0,127}$/).describe(doc);
 
 /** A number that may not be known. */
@@ -88,8 +92,8 @@ const cell = z.strictObject({
   setup: word("Setup that was measured."),
   sizeBytes: positive("Size of each file, in bytes."),
   fsync: flag("Whether the time includes that the server has the data on stable storage."),
-  warmups: list(sample, "Runs before the samples; they count for nothing."),
-  samples: list(sample, "All samples; none is left out."),
+  warmups: samples(sample, "Runs before the samples; they count for nothing."),
+  samples: samples(sample, "All samples; none is left out."),
   missing: maybe(text("Why there are no samples, or fewer than planned.")),
 }).meta({ id: "Cell", description: "One bar of a figure." });
 
@@ -113,7 +117,7 @@ const measurement = z.strictObject({
   clients: positive("Clients at once."),
   msize: maybe(positive("Largest 9P message agreed on, in bytes.")),
   unit: z.enum(["op/s", "ns/op"]).describe("Unit of the samples."),
-  samples: list(amount("One round."), "Rounds in the order in which they ran."),
+  samples: samples(amount("One round."), "Rounds in the order in which they ran."),
   latencies: maybe(distribution),
   cpuPerOperation: maybe(amount("Processor time of the server for each operation, in ns.")),
 }).meta({ id: "Measurement", description: "One operation that was repeated many times." });
