@@ -30,3 +30,34 @@ export {
   type Summary,
 } from "./statistics.ts";
 export { short, shown, sizeText, table, timeText } from "./tables.ts";
+export {
+  type Change,
+  type ComparedResults,
+  type CompareOptions,
+  compareResults,
+  type Comparison,
+  formatComparison,
+  measurementKey,
+} from "./compare.ts";
+export { cautionsOf, finishResults } from "./finish.ts";
+export {
+  type CellName,
+  type ClaimedRatio,
+  emptyBars,
+  type FigureId,
+  figuresOf,
+  isVirtfs,
+  judgeClaims,
+  type Operation,
+  PAPER_BLOCKS,
+  PAPER_CLAIMS,
+  PAPER_FIGURES,
+  PAPER_MEMORY_RATIO,
+  PAPER_SIZE,
+  type PaperBar,
+  type PaperBars,
+  type PaperClaim,
+  type PaperFigure,
+  parseBars,
+  VIRTFS_VARIANTS,
+} from "./paper.ts";

@@ -95,11 +95,20 @@ export function ratioOf(a: readonly number[], b: readonly number[]): Estimate {
   };
 }
 
+const known = new Map<string, number>();
+
 /** The most of n times m ordered pairs that can be left out on each side; -1 with too few. */
 function pairsLeftOut(n: number, m: number): number {
   if (n + m > MOST_EXACT) {
     return Math.floor(n * m / 2 - Z * Math.sqrt(n * m * (n + m + 1) / 12)) - 1;
   }
+  const key = `${n} ${m}`;
+  const out = known.get(key) ?? countPairsLeftOut(n, m);
+  known.set(key, out);
+  return out;
+}
+
+function countPairsLeftOut(n: number, m: number): number {
   const counts = rankSumCounts(doubledRanks(Array.from({ length: n + m }, (_, i) => i)), n);
   const all = counts.reduce((sum, each) => sum + each, 0);
   // A rank sum is U plus n (n + 1) / 2, and doubled here.
