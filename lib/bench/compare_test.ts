@@ -34,7 +34,8 @@ Deno.test("compareResults() raises no more false alarms in 1,000 equal pairs tha
   assert.ok(alarms.any >= 10, `${alarms.any} of 1000: the test has no teeth`);
   // Half of them are expected to be slower, 25, and hardly ever (1 in 1,000) more than 41.
   assert.ok(alarms.regressions <= 41, `${alarms.regressions} of 1000 said slower`);
-  assert.ok(alarms.byDefault === 0, `${alarms.byDefault} of 1000 by default`);
+  // The default level is 1 %; 1 of 1,000 is what this seed gives.
+  assert.ok(alarms.byDefault <= 10, `${alarms.byDefault} of 1000 by default`);
 });
 
 Deno.test("compareResults() sees 20 % in ten samples nearly always, and 15 % mostly", () => {
