@@ -61,3 +61,5 @@ export {
   parseBars,
   VIRTFS_VARIANTS,
 } from "./paper.ts";
+export { seriesLabel } from "./chart.ts";
+export { makeReport, type ReportFile } from "./report.ts";

@@ -33,6 +33,11 @@ export function timeText(ns: number): string {
   return ns < 1e9 ? `${short(ns / 1e6)} ms` : `${short(ns / 1e9)} s`;
 }
 
+/** Text without control characters other than the ends of lines: pictures and XML hold none. */
+export function plainText(text: string): string {
+  return text.replace(/[^\P{Cc}\n]|[\ufffe\uffff]|\p{Cs}/gu, "\ufffd");
+}
+
 /** Rows as a Markdown table; all columns but the first are numbers. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, i) => {
