@@ -31,19 +31,9 @@ import {
   socket,
   TCP_NODELAY,
 } from "../lib/linux/mod.ts";
-import {
-  encode,
-  type Message,
-  NOFID,
-  NOTAG,
-  O_CREAT,
-  O_DIRECTORY,
-  O_RDONLY,
-  O_RDWR,
-  type TMessage,
-  TYPE,
-} from "../lib/p9/mod.ts";
+import { encode, type Message, NOFID, NOTAG, O_RDWR, type TMessage, TYPE } from "../lib/p9/mod.ts";
 import { inspectHost, memoryOf, say, type Usage, usageOf } from "./host.ts";
+import { FILE_BYTES, OPERATIONS } from "../lib/bench/operations.ts";
 import { median, ratioOf } from "../lib/bench/statistics.ts";
 import { short, shown, table } from "../lib/bench/tables.ts";
 
@@ -52,81 +42,13 @@ const MSIZE = 65_536;
 /** Payload of a message of that size, as Linux reckons; so 64 KiB are two requests. */
 const CHUNK = MSIZE - 24;
 const ENTRIES = 1000;
-const FILE_BYTES = 1 << 20;
 const PATIENCE_MS = 10_000;
 
 const ROOT_FID = 0;
 const OPEN_FID = 1;
 const NEW_FID = 2;
 
-/** What a client asks in one operation, one after the other. */
-type Steps = (client: number) => readonly TMessage[];
-
 const tag = 1;
-
-function walkTo(fid: number, ...wname: string[]): TMessage {
-  return { kind: "Twalk", tag, fid: ROOT_FID, newfid: fid, wname };
-}
-
-function reads(size: number): Steps {
-  return () =>
-    chunks(size).map(([offset, count]) => ({ kind: "Tread", tag, fid: OPEN_FID, offset, count }));
-}
-
-function writes(size: number): Steps {
-  return () =>
-    chunks(size).map(([offset, count]) => ({
-      kind: "Twrite",
-      tag,
-      fid: OPEN_FID,
-      offset,
-      data: new Uint8Array(count).fill(7),
-    }));
-}
-
-function chunks(size: number): [offset: bigint, count: number][] {
-  const found: [bigint, number][] = [];
-  for (let at = 0; at < size; at += CHUNK) found.push([BigInt(at), Math.min(CHUNK, size - at)]);
-  return found;
-}
-
-const OPERATIONS: Readonly<Record<string, Steps>> = {
-  "getattr": () => [{ kind: "Tgetattr", tag, fid: OPEN_FID, request_mask: 0x7ffn }],
-  "walk+clunk": () => [walkTo(NEW_FID, "file0"), { kind: "Tclunk", tag, fid: NEW_FID }],
-  "open+close": () => [
-    walkTo(NEW_FID, "file0"),
-    { kind: "Tlopen", tag, fid: NEW_FID, flags: O_RDONLY },
-    { kind: "Tclunk", tag, fid: NEW_FID },
-  ],
-  "create+unlink": (client) => [
-    walkTo(NEW_FID),
-    {
-      kind: "Tlcreate",
-      tag,
-      fid: NEW_FID,
-      name: `new${client}`,
-      flags: O_CREAT | O_RDWR,
-      mode: 0o644,
-      gid: 0,
-    },
-    // diod 1.0 has no Tunlinkat.
-    { kind: "Tremove", tag, fid: NEW_FID },
-  ],
-  [`readdir of ${ENTRIES}`]: () => [
-    walkTo(NEW_FID, "folder"),
-    { kind: "Tlopen", tag, fid: NEW_FID, flags: O_RDONLY | O_DIRECTORY },
-    { kind: "Treaddir", tag, fid: NEW_FID, offset: 0n, count: 60_000 },
-    { kind: "Tclunk", tag, fid: NEW_FID },
-  ],
-  "read 4k": reads(4096),
-  "read 64k": reads(65_536),
-  "read 512k": reads(524_288),
-  "read 1M": reads(1_048_576),
-  "write 4k": writes(4096),
-  "write 64k": writes(65_536),
-  "write 512k": writes(524_288),
-  "write 1M": writes(1_048_576),
-};
 
 type Transport = "unix" | "tcp";
 
@@ -174,7 +96,8 @@ class Client implements Disposable {
     }
     const { aname } = candidate;
     this.#ask({ kind: "Tattach", tag, fid: ROOT_FID, afid: NOFID, uname: "", aname, n_uname: 0 });
-    this.#ask(walkTo(OPEN_FID, `file${number}`));
+    const wname = [`file${number}`];
+    this.#ask({ kind: "Twalk", tag, fid: ROOT_FID, newfid: OPEN_FID, wname });
     this.#ask({ kind: "Tlopen", tag, fid: OPEN_FID, flags: O_RDWR });
   }
 
@@ -214,9 +137,15 @@ class Client implements Disposable {
   }
 
   #prepare(operation: string): readonly Prepared[] {
-    const steps = OPERATIONS[operation];
-    if (steps === undefined) throw new Error(`Cannot measure "${operation}": it is unknown`);
-    const prepared = steps(this.#number).map((message) => this.#lay(message));
+    const known = OPERATIONS[operation];
+    if (known === undefined) throw new Error(`Cannot measure "${operation}": it is unknown`);
+    const prepared = known.steps({
+      folderFid: ROOT_FID,
+      fileFid: OPEN_FID,
+      newFid: NEW_FID,
+      newName: `new${this.#number}`,
+      chunk: CHUNK,
+    }).map((message) => this.#lay(message));
     this.#script.set(operation, prepared);
     return prepared;
   }

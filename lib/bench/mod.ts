@@ -26,6 +26,7 @@ export {
   quantile,
   type RankTest,
   ratioOf,
+  shuffled,
   summarize,
   type Summary,
 } from "./statistics.ts";
@@ -63,3 +64,12 @@ export {
 } from "./paper.ts";
 export { seriesLabel } from "./chart.ts";
 export { makeReport, type ReportFile } from "./report.ts";
+export { hostFacts, loadNow, toolFacts } from "./facts.ts";
+export { measureMicro, type MicroOptions } from "./micro_run.ts";
+export {
+  ALL_RPC_OPERATIONS,
+  measureRpc,
+  RPC_OPERATIONS,
+  type RpcOptions,
+  type RpcTarget,
+} from "./rpc.ts";

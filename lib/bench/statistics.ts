@@ -319,3 +319,9 @@ export function generator(seed: number): () => number {
     return ((x ^ x >>> 14) >>> 0) / 2 ** 32;
   };
 }
+
+/** Items in an order that the generator decides. */
+export function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const keys = new Map(items.map((item) => [item, random()]));
+  return items.toSorted((a, b) => (keys.get(a) ?? 0) - (keys.get(b) ?? 0));
+}
