@@ -24,6 +24,11 @@ const COMMANDS: readonly Entry[] = [
     summary: "serve folders over 9P2000.L",
     load: () => import("./serve.ts"),
   },
+  {
+    name: "bench",
+    summary: "measure 9P servers, and tell what the numbers are worth",
+    load: () => import("./bench.ts"),
+  },
 ];
 
 /**
@@ -51,7 +56,7 @@ export async function main(args: readonly string[], output: Output): Promise<num
 function explain(args: readonly string[], output: Output): number {
   const program = new Command("virtfs")
     .usage("COMMAND [options]")
-    .description("Serve folders over 9P2000.L, the protocol of VirtFS.")
+    .description("Serve folders over 9P2000.L, the protocol of VirtFS, and measure it.")
     .version(VERSION, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help; after a command, that of the command")
     .helpCommand(false)

@@ -163,6 +163,8 @@ export const EXIT = {
   failed: 1,
   /** The words were wrong. */
   usage: 2,
+  /** Something became slower: the answer of a comparison, no failure of its own. */
+  regression: 3,
   /** SIGINT before a tidy end. */
   interrupted: 130,
   /** SIGTERM before a tidy end. */
