@@ -42,7 +42,9 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   if (!parseWords(command, args)) return EXIT.done;
   const [before = "", after = ""] = command.args;
   const options = command.opts<Options>();
-  const [first, second] = await Promise.all([readResults(before), readResults(after)]);
+  // One after the other: of two missing files the first is told of.
+  const first = await readResults(before);
+  const second = await readResults(after);
   if (first.kind !== second.kind) {
     throw new BenchUsageError(
       `${before} is of "bench ${first.kind}", ${after} of "bench ${second.kind}"`,

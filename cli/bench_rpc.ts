@@ -40,7 +40,7 @@ interface Options {
   readonly seconds: number;
   readonly msize: number;
   readonly aname: string;
-  readonly uid: number;
+  readonly uid?: number;
   readonly seed?: number;
   readonly out?: string;
   readonly json?: boolean;
@@ -79,7 +79,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     .option("--seconds <N>", "time of each sample", decimal(0.001, 3600), 0.2)
     .option("--msize <BYTES>", "largest message to ask for", wholeNumber(4096, 2 ** 24), 131_096)
     .option("--aname <NAME>", "tree to attach to", "")
-    .option("--uid <N>", "user to attach as", wholeNumber(0, 2 ** 32 - 1), Deno.uid() ?? 0)
+    .option("--uid <N>", "user to attach as; yours if not given", wholeNumber(0, 2 ** 32 - 1))
     .option("--seed <N>", "seed of the order; by chance if not given", wholeNumber(0, 2 ** 32 - 1))
     .option("--out <FILE>", "write results.json for report and compare")
     .option("--json", "write the results as one line of JSON instead of a table");
@@ -100,7 +100,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
         roundMs: options.seconds * 1000,
         msize: options.msize,
         aname: options.aname,
-        uid: options.uid,
+        uid: options.uid ?? Deno.uid() ?? 0,
         seed,
         signal,
         onProgress: (share, what) => countdown.update(share, what),
