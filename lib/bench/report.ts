@@ -6,7 +6,7 @@
 import { type Chart, chartsOf, drawPng, drawSvg, escapeXml, seriesLabel } from "./chart.ts";
 import { measurementKey } from "./compare.ts";
 import { cautionsOf, finishResults } from "./finish.ts";
-import type { PaperBars } from "./paper.ts";
+import { PAPER_FIGURES, type PaperBars } from "./paper.ts";
 import type { Cell, ClaimVerdict, Results } from "./results_types.ts";
 import { noiseOf, summarize } from "./statistics.ts";
 import { plainText, short, shown, sizeText, table, timeText } from "./tables.ts";
@@ -65,6 +65,7 @@ function reportOf(results: Results, paper: PaperBars | undefined): Report {
     title: `Results of virtfs bench ${results.kind}`,
     cautions: [
       ...cautionsOf(results),
+      ...(results.kind === "figures" ? unconfirmed() : []),
       ...results.notes,
       ...(digitised === null ? [] : [`Bars of the paper were measured by: ${digitised}`]),
     ],
@@ -78,6 +79,14 @@ function reportOf(results: Results, paper: PaperBars | undefined): Report {
       evidenceGrid(results.claims),
     ].filter(({ rows }) => rows.length > 0),
   };
+}
+
+/** What nobody with the paper has checked yet. */
+function unconfirmed(): string[] {
+  const ids = PAPER_FIGURES.filter((each) => !each.isOperationConfirmed).map(({ id }) => id);
+  return ids.length === 0 ? [] : [
+    `Whether Figures ${ids.join(", ")} show reads or writes has not been checked against the paper`,
+  ];
 }
 
 /** Verdicts of all forms of VirtFS beside each other. */
