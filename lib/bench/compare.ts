@@ -9,7 +9,7 @@ import { type Estimate, mannWhitney, ratioOf } from "./statistics.ts";
 import { shown, table } from "./tables.ts";
 
 /** What is said of two groups of samples. */
-export type Change = "slower" | "faster" | "same" | "too few samples";
+export type Change = "slower" | "faster" | "no difference seen" | "too few samples";
 
 /** One cell or measurement of both runs. */
 export interface Comparison {
@@ -85,7 +85,7 @@ export function compareResults(
     const change = Number.isNaN(ratio.low)
       ? "too few samples"
       : adjustedP > risk || Math.abs(ratio.value - 1) <= threshold
-      ? "same"
+      ? "no difference seen"
       : ratio.value < 1
       ? "slower"
       : "faster";
