@@ -47,7 +47,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   )
     .usage("[options]")
     .option("--filter <TEXT>", "only loops with this in their name", "")
-    .option("--rounds <N>", "samples of each loop", wholeNumber(1, 1000), 10)
+    .option("--rounds <N>", "samples of each loop", wholeNumber(1, 200), 10)
     .option("--seconds <N>", "time of each sample", decimal(0.001, 3600), 0.05)
     .option("--seed <N>", "seed of the order; by chance if not given", wholeNumber(0, 2 ** 32 - 1))
     .option("--out <FILE>", "write results.json for report and compare")

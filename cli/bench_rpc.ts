@@ -75,7 +75,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     .option("--ops <LIST>", "operations, with commas between", RPC_OPERATIONS.join(","))
     .option("--depth <N>", "operations in flight for each client", wholeNumber(1, 1024), 1)
     .option("--clients <N>", "connections to each server", wholeNumber(1, 1024), 1)
-    .option("--rounds <N>", "samples of each operation", wholeNumber(1, 1000), 10)
+    .option("--rounds <N>", "samples of each operation", wholeNumber(1, 200), 10)
     .option("--seconds <N>", "time of each sample", decimal(0.001, 3600), 0.2)
     .option("--msize <BYTES>", "largest message to ask for", wholeNumber(4096, 2 ** 24), 131_096)
     .option("--aname <NAME>", "tree to attach to", "")

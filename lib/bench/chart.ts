@@ -17,6 +17,8 @@ const FONT = "DejaVu Sans";
 const FONT_FILES = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"] as const;
 /** Pixels of a PNG for each unit of its SVG. */
 const PNG_SCALE = 2;
+/** Bars that still can be told apart in one picture. */
+const MOST_BARS = 300;
 /** Height of the axes. */
 const HEIGHT = 260;
 /** Width of a group of bars, for each bar in it. */
@@ -232,8 +234,17 @@ function specification({ title, captions, bars }: Chart): Record<string, unknown
   };
 }
 
-/** Draws a chart as SVG; the same chart gives the same text. */
+/**
+ * Draws a chart as SVG; the same chart gives the same text.
+ *
+ * @throws {Error} If it has more bars than a picture can show.
+ */
 export async function drawSvg(chart: Chart): Promise<string> {
+  if (chart.bars.length > MOST_BARS) {
+    throw new Error(
+      `Cannot draw ${chart.name}: ${chart.bars.length} bars are too many, ${MOST_BARS} fit`,
+    );
+  }
   const [lite, vega] = await Promise.all([import("vega-lite"), import("vega")]);
   // Its types know more kinds of charts than a compiler has patience for.
   const compile = lite.compile as unknown as (

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { figuresOf, PAPER_BLOCKS } from "./paper.ts";
+import { emptyBars, figuresOf, PAPER_BLOCKS } from "./paper.ts";
 import { makeReport, type ReportFile } from "./report.ts";
 import type { Results } from "./results_types.ts";
 import { cellOf, resultsOf } from "./results_test_helper.ts";
@@ -106,4 +106,24 @@ Deno.test("makeReport() shows operations of rpc and micro, and no claims there",
   const text = textOf(files, "report.md");
   assert.match(text, /rpc unix:\/\/\/tmp\/9p\.sock getattr, depth 4, 2 clients/);
   assert.match(text, /1050 \| op\/s \| 2\.00 µs \| 4\.00 µs \| 5\.00 µs \| 6\.00 ms \|/);
+});
+
+Deno.test("makeReport() refuses to draw more bars than a picture can show", async () => {
+  const cells = Array.from({ length: 301 }, (_, i) => cellOf(`tcp@${4096 + i}`, [1]));
+  await assert.rejects(
+    makeReport(resultsOf(cells)),
+    /^Error: Cannot draw other-read: 301 bars are too many, 300 fit$/,
+  );
+});
+
+Deno.test("makeReport() draws the paper's bars beside, once somebody has measured them", async () => {
+  const { bars } = emptyBars();
+  const measured = bars.map((bar) => ({
+    ...bar,
+    value: bar.figure === "3" && bar.series === "nfs" ? 12 : null,
+  }));
+  const files = await makeReport(emulated(), { digitisedBy: "a test", bars: measured });
+  assert.ok(textOf(files, "fig3.svg").includes(">nfs in the paper<"));
+  assert.ok(!textOf(files, "fig5.svg").includes("in the paper<"));
+  assert.match(textOf(files, "report.md"), /Bars of the paper were measured by: a test/);
 });

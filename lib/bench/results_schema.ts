@@ -13,7 +13,9 @@ export const RESULTS_SCHEMA = "virtfs-bench/1";
 /** Bounds that no honest run comes near: a hostile file must not cost more than its bytes. */
 const MOST_ITEMS = 10_000;
 /** Most samples of one cell: what compares two cells looks at every pair. */
-const MOST_SAMPLES = 1000;
+const MOST_SAMPLES = 200;
+/** Most cells, and most measurements. */
+const MOST_CELLS = 2000;
 const MOST_CHARACTERS = 65_536;
 
 const text = (doc: string) => z.string().max(MOST_CHARACTERS).describe(doc);
@@ -26,6 +28,8 @@ const flag = (doc: string) => z.boolean().describe(doc);
 const time = (doc: string) => z.iso.datetime().describe(doc);
 const list = <T extends z.ZodType>(item: T, doc: string) =>
   z.array(item).max(MOST_ITEMS).describe(doc);
+const some = <T extends z.ZodType>(item: T, doc: string) =>
+  z.array(item).max(MOST_CELLS).describe(doc);
 const samples = <T extends z.ZodType>(item: T, doc: string) =>
   z.array(item).max(MOST_SAMPLES).describe(doc);
 const word = (doc: string) => z.string().regex(/^[A-Za-z0-9][\w.@:+/-]{0,127}$/).describe(doc);
@@ -211,9 +215,9 @@ export const results = z.strictObject({
   ),
   plan: plan.nullable().describe("What was to be measured; null where the command has no plan."),
   notes: list(text("One line."), "What a reader has to know, warnings among it."),
-  setups: list(setup, "Series as they were set up."),
-  cells: list(cell, "Bars of the figures."),
-  measurements: list(measurement, "Operations of rpc and micro."),
+  setups: some(setup, "Series as they were set up."),
+  cells: some(cell, "Bars of the figures."),
+  measurements: some(measurement, "Operations of rpc and micro."),
   claims: list(claim, "Verdicts; made from the cells again by every report."),
   models: list(model, "Fits; made from the cells again by every report."),
 }).describe("What one run of `virtfs bench` measured.");
