@@ -46,9 +46,9 @@ import {
   TYPE,
 } from "../lib/p9/mod.ts";
 import { type FrontendQueue, GuestRam, VhostUserFrontend } from "../lib/vhost/mod.ts";
+import { short, table } from "../lib/bench/tables.ts";
 import { Device, QUEUE_SIZE } from "./device_load.ts";
 import { inspectHost, say } from "./host.ts";
-import { short, table } from "./samples.ts";
 
 const MSIZE = 512_000;
 const BLOCK = 65_536;
