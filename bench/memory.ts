@@ -11,7 +11,7 @@
 import { parseArgs } from "node:util";
 import { connect, Raw, Victim } from "../test/hostile.ts";
 import { inspectHost, memoryOf, type MemoryUse, say } from "./host.ts";
-import { table } from "./samples.ts";
+import { table } from "../lib/bench/tables.ts";
 
 const PER_FOLDER = 1000;
 /** Requests under way at once. */
