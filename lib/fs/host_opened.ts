@@ -79,7 +79,10 @@ export abstract class HostOpened implements OpenFile, Busy {
     const fd = this.#fd;
     const call = () => dataOnly ? fdatasync(fd) : fsync(fd);
     const done = calls.isInstant ? call() : calls.later(null, call, [this]);
-    return after(done, (result) => void ok(result));
+    return after(done, (result) => {
+      ok(result);
+      ok(this.shared.credentials.sync?.(this.#node) ?? 0);
+    });
   }
 
   /** Locks or unlocks. */

@@ -23,6 +23,7 @@ import {
   ESTALE,
   EXDEV,
   flock,
+  fsync,
   ftruncate,
   linkat,
   linkFd,
@@ -179,6 +180,17 @@ class MappedFileCredentials extends MappedCredentials {
         rdev: old.rdev,
       });
     });
+  }
+
+  /** The file of metadata, and that it is there: it may be younger than what the disk has. */
+  sync(place: Place): number {
+    const { name } = place;
+    const folder = place.folderHandle();
+    const [file, above] = name === ROOT
+      ? [ROOT_METADATA_NAME, "."]
+      : [`${METADATA_NAME}/${name}`, METADATA_NAME];
+    const result = syncBelow(folder, file, O_RDONLY);
+    return result < 0 ? result : syncBelow(folder, above, O_RDONLY | O_DIRECTORY);
   }
 
   /** What is kept comes before the name; if the name does not come, it goes again. */
@@ -468,6 +480,15 @@ function lockMetadata(folder: number, lock: number, mustExist: boolean): number 
     if (locked < 0) return locked;
   }
   return -ENOENT;
+}
+
+/** Waits until the disk has a file below a folder; there need not be one. */
+function syncBelow(folder: number, path: string, flags: number): number {
+  const fd = openat(folder, path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd < 0) return fd === -ENOENT ? 0 : fd;
+  const result = fsync(fd);
+  close(fd);
+  return Math.min(result, 0);
 }
 
 function inodeOf(fd: number): bigint {

@@ -124,6 +124,8 @@ export interface Credentials {
   /** The name under which an extended attribute of the host is listed, or null. */
   listed(name: string): string | null;
 
+  /** Brings what is kept beside a file to stable storage, where that is more than its inode. */
+  sync?(place: Place): number;
   /** Gives a file one more name, where there is more to it than that. */
   link?(target: Place, folder: number, name: string): number;
   /** Removes a name, where there is more to it than that. */
