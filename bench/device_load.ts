@@ -208,6 +208,7 @@ export class Device implements AsyncDisposable {
       fd: listener.fd,
       lockDirectory,
       descriptors: { maxHandles: 1024, maxFiles: 1024 },
+      maxHelpers: 8,
       memory: { buffers: 1 << 26, xattrs: 1 << 24 },
     });
     await started.#until("ready");

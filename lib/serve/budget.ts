@@ -9,6 +9,12 @@ import { getrlimit, RLIMIT_NOFILE, setrlimit } from "../linux/mod.ts";
 const OWN = 96;
 /** Of each serving thread. */
 const PER_THREAD = 12;
+/** Of each helper of a thread: a thread of Deno's has so many of its own. */
+const PER_HELPER = 8;
+/** Most helpers of a thread. */
+const MOST_HELPERS = 8;
+/** Descriptors of the process that make one more helper of each thread affordable. */
+const FOR_HELPER = 128;
 /** Parts that must work even where there is hardly anything. */
 const LEAST = 8;
 /** More descriptors than this nobody needs; the kernel's own bound is the same by default. */
@@ -24,6 +30,8 @@ export interface DescriptorPlan {
   readonly handles: number;
   /** Open files and owners of locks, of all threads together. */
   readonly files: number;
+  /** Most helpers of each thread. */
+  readonly helpers: number;
 }
 
 /**
@@ -51,12 +59,16 @@ export function planDescriptors(
   threads: number,
   connections: number,
 ): DescriptorPlan {
-  const rest = Math.max(4 * LEAST, limit - OWN - PER_THREAD * threads);
+  const affordable = Math.floor(limit / (FOR_HELPER * Math.max(1, threads)));
+  const helpers = Math.min(MOST_HELPERS, Math.max(1, affordable));
+  // The first one of each is among what the process has of its own.
+  const forThreads = (PER_THREAD + PER_HELPER * (helpers - 1)) * threads;
+  const rest = Math.max(4 * LEAST, limit - OWN - forThreads);
   const forConnections = Math.min(connections, Math.floor(rest / 4));
   // Handles can be closed and opened again; files cannot.
   const files = Math.floor((rest - forConnections) * 5 / 8);
   const handles = Math.floor((rest - forConnections - files) / Math.max(1, threads));
-  return { connections: forConnections, handles: Math.max(LEAST, handles), files };
+  return { connections: forConnections, handles: Math.max(LEAST, handles), files, helpers };
 }
 
 /** Connections' worth of fids that there may be in all. */

@@ -10,8 +10,9 @@ loadLibc();
 Deno.test("planDescriptors() never deals out more than there are", () => {
   for (const limit of [256, 512, 1024, 20_000, 1 << 20]) {
     for (const threads of [1, 2, 4]) {
-      const { connections, handles, files } = planDescriptors(limit, threads, 1024);
-      const sum = connections + handles * threads + files;
+      const { connections, handles, files, helpers } = planDescriptors(limit, threads, 1024);
+      const sum = connections + handles * threads + files + 8 * (helpers - 1) * threads;
+      assert(helpers >= 1 && helpers <= 8, `${limit}, ${threads}: ${helpers} helpers`);
       assert(sum <= limit - 100, `${limit} descriptors, ${threads} threads: ${sum}`);
       assert(connections >= 20 && handles >= 8 && files >= 40, `${limit}, ${threads}`);
     }

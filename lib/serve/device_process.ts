@@ -52,12 +52,13 @@ class Process {
   readonly #around: Surroundings;
 
   constructor(start: Extract<ToDevice, { readonly kind: "start" }>) {
-    const { configuration, device, fd, lockDirectory, descriptors, memory } = start;
+    const { configuration, device, fd, lockDirectory, descriptors, maxHelpers, memory } = start;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     const around: Surroundings = {
       devices: () => undefined,
       lockDirectory,
       descriptors,
+      maxHelpers,
       memory,
       log: (event) => tell({ kind: "log", event }),
     };

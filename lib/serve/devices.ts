@@ -46,6 +46,8 @@ export interface DeviceSurroundings {
   readonly lockDirectory: string;
   /** Descriptors of its trees. */
   readonly descriptors: DescriptorOptions;
+  /** Most helpers of its thread. */
+  readonly maxHelpers: number;
   /** Memory that the guest may fill. */
   readonly memory: MemoryPlan;
 }

@@ -65,6 +65,8 @@ export interface Common {
   readonly lockDirectory: string;
   /** Descriptors that the trees of one thread may have. */
   readonly descriptors: DescriptorOptions;
+  /** Most helpers of one thread. */
+  readonly maxHelpers: number;
   /** Memory that the clients of one thread may fill. */
   readonly memory: MemoryPlan;
 }
@@ -126,6 +128,7 @@ export type ToDevice =
     readonly fd: number;
     readonly lockDirectory: string;
     readonly descriptors: DescriptorOptions;
+    readonly maxHelpers: number;
     readonly memory: MemoryPlan;
   }
   | { readonly kind: "reload"; readonly id: number; readonly configuration: ServeConfiguration }

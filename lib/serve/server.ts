@@ -93,21 +93,24 @@ class Shared {
       if (!this.#devices.has(path)) this.#devices.set(path, new DeviceTable().buffer);
     }
     const { workers, maxConnections, msize, maxMemory = DEFAULT_MEMORY } = configuration;
-    const { handles, files } = planDescriptors(this.#limit, workers, maxConnections);
+    const plan = planDescriptors(this.#limit, workers, maxConnections);
+    const { handles, files, helpers } = plan;
     return {
       devices: this.#devices,
       lockDirectory: this.#lockDirectory,
       descriptors: { maxHandles: handles, maxFiles: files, files: this.#files },
+      maxHelpers: helpers,
       memory: planMemory(maxMemory, workers, msize),
     };
   }
 
   /** What the process of a device needs for a configuration: the limits are its own. */
   forDevice({ msize, maxMemory = DEFAULT_MEMORY }: ServeConfiguration): DeviceSurroundings {
-    const { handles, files } = planDescriptors(this.#limit, 1, DEVICE_SOCKETS);
+    const { handles, files, helpers } = planDescriptors(this.#limit, 1, DEVICE_SOCKETS);
     return {
       lockDirectory: this.#lockDirectory,
       descriptors: { maxHandles: handles, maxFiles: files },
+      maxHelpers: helpers,
       memory: planMemory(maxMemory, 1, msize),
     };
   }

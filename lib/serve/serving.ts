@@ -34,6 +34,8 @@ export interface Surroundings {
   readonly lockDirectory: string;
   /** Descriptors of all trees of the thread. */
   readonly descriptors: DescriptorOptions;
+  /** Most helpers of the thread. */
+  readonly maxHelpers: number;
   /** Memory that clients may fill. */
   readonly memory: MemoryPlan;
   /** Takes what is worth telling. */
@@ -233,8 +235,10 @@ export class Serving implements Disposable {
   }
 
   #startHelpers(): Helpers {
-    const { startHelper } = this.#around;
-    const helpers = new Helpers(startHelper === undefined ? {} : { start: startHelper });
+    const { startHelper, maxHelpers: most } = this.#around;
+    const helpers = new Helpers(
+      startHelper === undefined ? { most } : { most, start: startHelper },
+    );
     // Their promises settle here, so nothing else of Deno's has to run for them.
     this.reactor.watch(helpers.fd, EPOLLIN, () => helpers.settle());
     return helpers;

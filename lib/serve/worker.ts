@@ -24,6 +24,7 @@ function around(common: Common): Surroundings {
     devices: (path) => common.devices.get(path),
     lockDirectory: common.lockDirectory,
     descriptors: common.descriptors,
+    maxHelpers: common.maxHelpers,
     memory: common.memory,
     log: (event) => tell({ kind: "log", event }),
     startHelper: (memory) => tell({ kind: "helper", memory }),
