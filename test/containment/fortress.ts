@@ -70,6 +70,8 @@ export class Fortress implements AttackTarget, AsyncDisposable {
           `--export=inner=${root}/inner`,
           `--export=locked=${root}/inner,ro`,
           "--export=proc=/proc",
+          // What clients do happens to the host's own files, so there is most to go wrong.
+          "--security-model=none",
           ...listen.map((address) => `--listen=${address}`),
           "--workers=1",
           "--log-level=error",

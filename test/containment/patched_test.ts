@@ -21,7 +21,7 @@ const FLAWS: readonly [what: string, patches: readonly Patch[], noticed: readonl
     "opens files by name",
     [[
       NODE,
-      "this.#shared.openAgain(this.handle(), flags)",
+      "shared.openAgain(this.handle(), flags)",
       'openat(this.folderHandle(), this.#name === "/" ? "." : this.#name, flags, 0)',
     ]],
     [
@@ -35,9 +35,9 @@ const FLAWS: readonly [what: string, patches: readonly Patch[], noticed: readonl
     "changes times by name",
     [[
       NODE,
-      /utimensat\(\s*this\.handle\(\),\s*null,/g,
+      /utimensat\(\s*handle,\s*null,/g,
       "utimensat(this.folderHandle(), this.#name,",
-    ], [NODE, /(secondsOf\(mtime\),\s*nanosecondsOf\(mtime\),\s*)AT_SYMLINK_NOFOLLOW/g, "$10"]],
+    ], [NODE, /(secondsOf\(mtime\),\s*mtimeNsec,\s*)AT_SYMLINK_NOFOLLOW/g, "$10"]],
     ["links made on the host", "file swapped with a link: attributes"],
   ],
   [
@@ -64,11 +64,18 @@ const FLAWS: readonly [what: string, patches: readonly Patch[], noticed: readonl
   ],
   [
     "adopts by name what it has made",
-    [[
-      "lib/fs/credentials.ts",
-      "return fchownat(place.handle(), null, uid, gid, AT_SYMLINK_NOFOLLOW);",
-      "return fchownat(place.folderHandle(), place.name, uid, gid, 0);",
-    ]],
+    [
+      [
+        "lib/fs/credentials/plain.ts",
+        "result = this.settle(folder, fd, wanted);",
+        "result = this.settle(folder, openat(parent, name, O_CLOEXEC, 0), wanted);",
+      ],
+      [
+        "lib/fs/credentials/plain.ts",
+        "return fchownat(place.handle(), null, uid, gid, AT_SYMLINK_NOFOLLOW);",
+        "return fchownat(place.folderHandle(), place.name, uid, gid, 0);",
+      ],
+    ],
     ["new file replaced by a link", "file swapped with a link: attributes"],
   ],
   [
