@@ -17,6 +17,7 @@
 
 export * as client from "./lib/client/mod.ts";
 export * as fs from "./lib/fs/mod.ts";
+export * as guest from "./lib/guest/mod.ts";
 export * as linux from "./lib/linux/mod.ts";
 export * as p9 from "./lib/p9/mod.ts";
 export * as serve from "./lib/serve/mod.ts";

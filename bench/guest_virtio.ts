@@ -12,10 +12,10 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { Guest, quote } from "../test/guest/guest.ts";
-import { compileStatic } from "../test/guest/initramfs.ts";
-import { DEFAULT_MODULES, GuestKernel } from "../test/guest/kernel.ts";
-import { findQemu, findVirtiofsd } from "../test/guest/qemu.ts";
+import { Guest, quote } from "../lib/guest/guest.ts";
+import { compileStatic } from "../lib/guest/initramfs.ts";
+import { DEFAULT_MODULES, GuestKernel } from "../lib/guest/kernel.ts";
+import { findQemu, findVirtiofsd } from "../lib/guest/qemu.ts";
 import { virtioGuest, VirtioServer } from "../test/guest/virtio_machine.ts";
 import { inspectHost, say, type Usage, usageOf } from "./host.ts";
 import { type Estimate, median, medianOf, ratioOf } from "../lib/bench/statistics.ts";

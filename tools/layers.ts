@@ -58,10 +58,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "lib/server",
     ],
   },
+  "lib/guest": { ...FREE, npm: false, imports: [] },
   "lib/trace": { ...FREE, imports: ["lib/p9", "lib/virtio", "lib/transport"] },
   "lib/fuzz": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/trace"] },
-  "lib/bench": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/trace"] },
-  "cli": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/trace", "lib/fuzz", "lib/bench"] },
+  "lib/bench": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/guest", "lib/trace"] },
+  "cli": {
+    ...FREE,
+    imports: [...EVERYTHING_BELOW, "lib/guest", "lib/trace", "lib/fuzz", "lib/bench"],
+  },
 };
 
 /** Folders that nothing but tests may import. */
@@ -123,8 +127,7 @@ function wrongDirection(path: string, target: string): string | undefined {
   const to = folderOf(target);
   if (isTest(path) || from === to) return undefined;
   const refusal = `Cannot import ${target} from ${path}`;
-  // Benchmarks boot the guests that tests boot, and watch the servers that they watch: there is one
-  // harness.
+  // Benchmarks measure the servers that tests check, and watch them as they do: there is one harness.
   const isHarness = target.startsWith("test/guest/") || target === "test/hostile.ts";
   if (from === "bench" && isHarness) return undefined;
   if (ENDS.some((end) => end === to)) return `${refusal}: only tests import from ${to}/`;

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { cached, GuestPreparationFailure, runTool } from "./cache.ts";
-import { debianKeyring, debianMirror } from "./debian.ts";
+import { cached, GuestPreparationFailure, runTool } from "../../lib/guest/cache.ts";
+import { debianKeyring, debianMirror } from "../../lib/guest/debian.ts";
 import { assertTools } from "./missing.ts";
 
 /** Suite that the archive is made of. */

@@ -5,9 +5,9 @@
  * @module
  */
 
-import type { Guest } from "./guest.ts";
-import { quote } from "./guest.ts";
-import { compileStatic, type Initramfs } from "./initramfs.ts";
+import type { Guest } from "../../lib/guest/guest.ts";
+import { quote } from "../../lib/guest/guest.ts";
+import { compileStatic, type Initramfs } from "../../lib/guest/initramfs.ts";
 import type { Tool } from "./missing.ts";
 import { which } from "./missing.ts";
 

@@ -8,8 +8,8 @@ import {
   GuestExit,
   GuestPanic,
   GuestTimeout,
-} from "./guest.ts";
-import { Initramfs } from "./initramfs.ts";
+} from "../../lib/guest/guest.ts";
+import { Initramfs } from "../../lib/guest/initramfs.ts";
 import { MissingTools, missingTools, requireTools } from "./missing.ts";
 
 const ignore = requireTools();

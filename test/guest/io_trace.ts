@@ -6,8 +6,8 @@
  * @module
  */
 
-import { GuestPreparationFailure } from "./cache.ts";
-import { compileStatic } from "./initramfs.ts";
+import { GuestPreparationFailure } from "../../lib/guest/cache.ts";
+import { compileStatic } from "../../lib/guest/initramfs.ts";
 
 /** A call that moved bytes. */
 export interface Transfer {

@@ -6,7 +6,7 @@
  */
 
 import assert from "node:assert/strict";
-import { Guest, HOST_ADDRESS } from "./guest.ts";
+import { Guest, HOST_ADDRESS } from "../../lib/guest/guest.ts";
 import {
   type CacheMode,
   EXERCISE_TOOLS,

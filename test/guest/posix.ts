@@ -5,9 +5,9 @@
  * @module
  */
 
-import { runTool } from "./cache.ts";
-import { type Guest, quote } from "./guest.ts";
-import { compileStatic, type Initramfs } from "./initramfs.ts";
+import { runTool } from "../../lib/guest/cache.ts";
+import { type Guest, quote } from "../../lib/guest/guest.ts";
+import { compileStatic, type Initramfs } from "../../lib/guest/initramfs.ts";
 
 /**
  * List the cases that run when none are named.

@@ -9,9 +9,9 @@
  */
 
 import assert from "node:assert/strict";
-import { runTool } from "./cache.ts";
+import { runTool } from "../../lib/guest/cache.ts";
 import type { CacheMode } from "./exercise.ts";
-import { Guest, quote } from "./guest.ts";
+import { Guest, quote } from "../../lib/guest/guest.ts";
 import { requireTools } from "./missing.ts";
 import {
   type Outcomes,

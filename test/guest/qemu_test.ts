@@ -1,11 +1,11 @@
 /** Programs and packages of other Debian suites: found, checked, run here. */
 
 import assert from "node:assert/strict";
-import { GuestPreparationFailure, runTool } from "./cache.ts";
-import { debianMirror, DebianSuite } from "./debian.ts";
+import { GuestPreparationFailure, runTool } from "../../lib/guest/cache.ts";
+import { debianMirror, DebianSuite } from "../../lib/guest/debian.ts";
 import { minimalDebian } from "./debian_root.ts";
-import { Guest } from "./guest.ts";
-import { GuestKernel } from "./kernel.ts";
+import { Guest } from "../../lib/guest/guest.ts";
+import { GuestKernel } from "../../lib/guest/kernel.ts";
 import { requireTools } from "./missing.ts";
 import {
   compareVersions,
@@ -14,7 +14,7 @@ import {
   GENERIC_DEVICE,
   type QemuCommand,
   unpackQemu,
-} from "./qemu.ts";
+} from "../../lib/guest/qemu.ts";
 
 const ignore = requireTools(["apt", "setpriv"]);
 
@@ -133,7 +133,10 @@ Deno.test({
       await Deno.mkdir(packages, { recursive: true });
       await Deno.writeTextFile(`${packages}/Packages`, "");
       await Deno.writeTextFile(`${folder}/mirror/dists/trixie/Release`, "Suite: trixie\n");
-      const script = `import { DebianSuite } from "${new URL("debian.ts", import.meta.url)}";
+      const script = `import { DebianSuite } from "${new URL(
+        "../../lib/guest/debian.ts",
+        import.meta.url,
+      )}";
         try { await DebianSuite.open("trixie"); } catch (error) { console.log(error.message); }`;
       const { stdout } = await new Deno.Command(Deno.execPath(), {
         args: ["eval", "--no-config", script],

@@ -4,10 +4,10 @@
  */
 
 import assert from "node:assert/strict";
-import { runTool } from "./cache.ts";
+import { runTool } from "../../lib/guest/cache.ts";
 import { minimalDebian } from "./debian_root.ts";
 import { helperProgram } from "./exercise.ts";
-import { Guest } from "./guest.ts";
+import { Guest } from "../../lib/guest/guest.ts";
 import { requireTools } from "./missing.ts";
 import { virtioGuest, VirtioServer } from "./virtio_machine.ts";
 

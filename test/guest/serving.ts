@@ -4,7 +4,7 @@
  * @module
  */
 
-import { quote } from "./guest.ts";
+import { quote } from "../../lib/guest/guest.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 

@@ -11,17 +11,13 @@ import {
   type ServeConfiguration,
   type Statistics,
 } from "../../lib/serve/mod.ts";
-import { type GuestOptions, quote } from "./guest.ts";
-import { findQemu, GENERIC_DEVICE } from "./qemu.ts";
+import { type GuestOptions, quote } from "../../lib/guest/guest.ts";
+import { findQemu, vhostUserArgs } from "../../lib/guest/qemu.ts";
 import { ServerFailure } from "./serving.ts";
 import type { ServerLine } from "./virtio_server.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** Virtio's number of the 9P device. */
-const VIRTIO_ID_9P = 9;
-/** Bytes of the configuration space: the longest tag we use, its length, and a few. */
-const CONFIG_SIZE = 32;
 /** Longest wait for a server, a process of a device or QEMU to do something, milliseconds. */
 const PATIENCE_MS = 60_000;
 
@@ -323,14 +319,7 @@ export async function virtioGuest(
   options: VirtioGuestOptions,
 ): Promise<GuestOptions> {
   const memoryMiB = options.memoryMiB ?? 384;
-  // Another process can only use memory that is a shared file.
-  const extraArgs = ["-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`];
-  extraArgs.push("-machine", "memory-backend=ram");
-  for (const [index, tag] of options.tags.entries()) {
-    const words = [`chardev=v${index}`, `virtio-id=${VIRTIO_ID_9P}`, "num_vqs=1", "vq_size=128"];
-    extraArgs.push("-chardev", `socket,id=v${index},path=${server.socket(tag)}`);
-    extraArgs.push("-device", [GENERIC_DEVICE, ...words, `config_size=${CONFIG_SIZE}`].join());
-  }
+  const extraArgs = vhostUserArgs(options.tags.map((tag) => server.socket(tag)), memoryMiB);
   if (options.monitor !== undefined) {
     extraArgs.push("-qmp", `unix:${server.folder}/${options.monitor},server=on,wait=off`);
   }

@@ -14,10 +14,10 @@ import {
   prepareExercise,
   type Profile,
 } from "./exercise.ts";
-import { Guest, type GuestOptions, quote } from "./guest.ts";
-import type { Initramfs } from "./initramfs.ts";
+import { Guest, type GuestOptions, quote } from "../../lib/guest/guest.ts";
+import type { Initramfs } from "../../lib/guest/initramfs.ts";
 import { guestMemoryIn, IoTrace, parseTransfer, placementOf } from "./io_trace.ts";
-import { GuestKernel } from "./kernel.ts";
+import { GuestKernel } from "../../lib/guest/kernel.ts";
 import { requireTools, which } from "./missing.ts";
 import { descriptorsOf, Monitor, pause, virtioGuest, VirtioServer } from "./virtio_machine.ts";
 

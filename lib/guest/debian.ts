@@ -7,7 +7,7 @@
  */
 
 import { cached, cacheFolder, exists, GuestPreparationFailure, runTool } from "./cache.ts";
-import { assertTools } from "./missing.ts";
+import { assertTools } from "./tools.ts";
 
 /** Keys that sign Debian's suites, as the package `debian-archive-keyring` installs them. */
 const KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg";

@@ -7,7 +7,7 @@
 
 import { GuestPreparationFailure, runTool } from "./cache.ts";
 import { type UnpackedProgram, unpackProgram } from "./debian.ts";
-import { which } from "./missing.ts";
+import { which } from "./tools.ts";
 
 /** The device by which a back-end of vhost-user can be any virtio device; since QEMU 10.2. */
 export const GENERIC_DEVICE = "vhost-user-test-device-pci";
@@ -21,6 +21,30 @@ export interface QemuCommand {
   readonly command: readonly [string, ...string[]];
   /** Version, as in `11.1.3`. */
   readonly version: string;
+}
+
+/** Virtio's number of the 9P device. */
+const VIRTIO_ID_9P = 9;
+
+/** Bytes of its configuration space: the longest tag we use, its length, and a few. */
+const CONFIG_SIZE = 32;
+
+/**
+ * Say how a guest gets 9P devices that another process drives through vhost-user.
+ *
+ * @param sockets Where that process listens, one for each device.
+ * @param memoryMiB Memory of the guest in MiB, which becomes a file that processes can share.
+ * @returns Arguments for a QEMU that {@linkcode findQemu} found.
+ */
+export function vhostUserArgs(sockets: readonly string[], memoryMiB: number): string[] {
+  const args = ["-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`];
+  args.push("-machine", "memory-backend=ram");
+  for (const [index, path] of sockets.entries()) {
+    const words = [`chardev=v${index}`, `virtio-id=${VIRTIO_ID_9P}`, "num_vqs=1", "vq_size=128"];
+    args.push("-chardev", `socket,id=v${index},path=${path}`);
+    args.push("-device", [GENERIC_DEVICE, ...words, `config_size=${CONFIG_SIZE}`].join());
+  }
+  return args;
 }
 
 /** What a QEMU must be able to do. */

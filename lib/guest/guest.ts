@@ -1,5 +1,5 @@
 /**
- * Real Linux guests for tests: one QEMU, one boot, many scripts run in it.
+ * Real Linux guests: one QEMU, one boot, many scripts run in it.
  *
  * @example Run a command in a guest
  * ```ts ignore
@@ -12,7 +12,7 @@
 
 import { DEFAULT_MODULES, GuestKernel } from "./kernel.ts";
 import { findBusybox, Initramfs } from "./initramfs.ts";
-import { assertTools, GUEST_TOOLS, which } from "./missing.ts";
+import { assertTools, GUEST_TOOLS, which } from "./tools.ts";
 import type { QemuCommand } from "./qemu.ts";
 
 /** Address under which a guest with user networking reaches the host's loopback. */
@@ -94,8 +94,11 @@ export interface GuestOptions {
   readonly modules?: readonly string[];
   /** Memory of the guest in MiB; 768 by default. */
   readonly memoryMiB?: number;
-  /** `user`: the guest is 10.0.2.15 and reaches the host's loopback as 10.0.2.2. */
-  readonly network?: "user" | "none";
+  /**
+   * `user`: the guest is 10.0.2.15 and reaches the host's loopback as 10.0.2.2, which is also what
+   * the host's end of a tap device, if one is given by its name, must have as its address.
+   */
+  readonly network?: "user" | "none" | { readonly tap: string };
   /** Further arguments for QEMU. */
   readonly extraArgs?: readonly string[];
   /** Further words of the kernel's command line. */
@@ -630,9 +633,12 @@ async function buildInitramfs(
   return files.bytes();
 }
 
-function networkArgs(network: "user" | "none"): string[] {
+function networkArgs(network: NonNullable<GuestOptions["network"]>): string[] {
   if (network === "none") return ["-nic", "none"];
-  return ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="];
+  const backend = network === "user"
+    ? "user,id=n0"
+    : `tap,id=n0,ifname=${network.tap},script=no,downscript=no`;
+  return ["-netdev", backend, "-device", "virtio-net-pci,netdev=n0,romfile="];
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import { cached, cacheFolder, exists, GuestPreparationFailure, runTool } from "./cache.ts";
 import { DebianSuite } from "./debian.ts";
-import { assertTools, which } from "./missing.ts";
+import { assertTools, which } from "./tools.ts";
 
 /** Modules that every guest of ours loads; what they depend on comes along. */
 export const DEFAULT_MODULES: readonly string[] = [

@@ -6,7 +6,7 @@
 
 import { cached, exists, GuestPreparationFailure, runTool } from "./cache.ts";
 import { unpackFile } from "./kernel.ts";
-import { assertTools, MissingTools, missingTools, which } from "./missing.ts";
+import { assertTools, MissingTools, missingTools, which } from "./tools.ts";
 
 const S_IFDIR = 0o040000;
 const S_IFCHR = 0o020000;
