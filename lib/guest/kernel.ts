@@ -116,6 +116,15 @@ export class GuestKernel {
   }
 
   /**
+   * Look whether the kernel has a module, as a file or built in.
+   *
+   * @param name Name, with dashes or underscores.
+   */
+  has(name: string): boolean {
+    return this.#modules.has(name.replaceAll("-", "_"));
+  }
+
+  /**
    * Read modules and everything they depend on.
    *
    * A name that has no file is taken to be built into the kernel only if `modules.builtin` lists

@@ -41,6 +41,7 @@ export {
   GENERIC_DEVICE,
   type QemuCommand,
   type QemuOptions,
+  sharedMemoryArgs,
   unpackQemu,
   vhostUserArgs,
   type VirtiofsdCommand,

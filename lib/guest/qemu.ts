@@ -30,15 +30,26 @@ const VIRTIO_ID_9P = 9;
 const CONFIG_SIZE = 32;
 
 /**
+ * Say how a guest's memory becomes a file that other processes can share, as vhost-user wants it.
+ *
+ * @param memoryMiB All its memory, in MiB.
+ * @returns Arguments for QEMU.
+ */
+export function sharedMemoryArgs(memoryMiB: number): string[] {
+  const args = ["-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`];
+  args.push("-machine", "memory-backend=ram");
+  return args;
+}
+
+/**
  * Say how a guest gets 9P devices that another process drives through vhost-user.
  *
  * @param sockets Where that process listens, one for each device.
- * @param memoryMiB Memory of the guest in MiB, which becomes a file that processes can share.
- * @returns Arguments for a QEMU that {@linkcode findQemu} found.
+ * @returns Arguments for a QEMU that {@linkcode findQemu} found; {@linkcode sharedMemoryArgs} must
+ * be among the others.
  */
-export function vhostUserArgs(sockets: readonly string[], memoryMiB: number): string[] {
-  const args = ["-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`];
-  args.push("-machine", "memory-backend=ram");
+export function vhostUserArgs(sockets: readonly string[]): string[] {
+  const args: string[] = [];
   for (const [index, path] of sockets.entries()) {
     const words = [`chardev=v${index}`, `virtio-id=${VIRTIO_ID_9P}`, "num_vqs=1", "vq_size=128"];
     args.push("-chardev", `socket,id=v${index},path=${path}`);

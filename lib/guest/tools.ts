@@ -12,11 +12,15 @@ export type Tool =
   | "busybox"
   | "debootstrap"
   | "diod"
+  | "fincore"
+  | "ganesha"
   | "gcc"
+  | "iproute"
   | "ldd"
   | "mkfs"
   | "mount"
   | "qemu"
+  | "samba"
   | "setpriv"
   | "sshd"
   | "stunnel"
@@ -38,11 +42,18 @@ const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   busybox: { commands: ["busybox"], packages: ["busybox-static"], or: "apt" },
   debootstrap: { commands: ["debootstrap"], packages: ["debootstrap"] },
   diod: { commands: ["diod"], packages: ["diod"] },
+  fincore: { commands: ["fincore"], packages: ["util-linux-extra"] },
+  ganesha: { commands: ["ganesha.nfsd"], packages: ["nfs-ganesha", "nfs-ganesha-vfs"] },
   gcc: { commands: ["gcc"], packages: ["gcc", "libc6-dev"] },
+  iproute: { commands: ["ip"], packages: ["iproute2"] },
   ldd: { commands: ["ldd"], packages: ["libc-bin"] },
   mkfs: { commands: ["mkfs.ext4"], packages: ["e2fsprogs"] },
-  mount: { commands: ["mount", "unshare"], packages: ["mount", "util-linux"] },
+  mount: {
+    commands: ["mount", "unshare", "losetup", "findmnt"],
+    packages: ["mount", "util-linux"],
+  },
   qemu: { commands: ["qemu-system-x86_64"], packages: ["qemu-system-x86"] },
+  samba: { commands: ["smbd"], packages: ["samba"] },
   setpriv: { commands: ["setpriv"], packages: ["util-linux"] },
   sshd: { commands: ["sshd", "ssh"], packages: ["openssh-client", "openssh-server"] },
   stunnel: { commands: ["stunnel4", "openssl"], packages: ["openssl", "stunnel4"] },

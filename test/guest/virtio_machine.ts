@@ -12,7 +12,7 @@ import {
   type Statistics,
 } from "../../lib/serve/mod.ts";
 import { type GuestOptions, quote } from "../../lib/guest/guest.ts";
-import { findQemu, vhostUserArgs } from "../../lib/guest/qemu.ts";
+import { findQemu, sharedMemoryArgs, vhostUserArgs } from "../../lib/guest/qemu.ts";
 import { ServerFailure } from "./serving.ts";
 import type { ServerLine } from "./virtio_server.ts";
 
@@ -319,7 +319,8 @@ export async function virtioGuest(
   options: VirtioGuestOptions,
 ): Promise<GuestOptions> {
   const memoryMiB = options.memoryMiB ?? 384;
-  const extraArgs = vhostUserArgs(options.tags.map((tag) => server.socket(tag)), memoryMiB);
+  const extraArgs = sharedMemoryArgs(memoryMiB);
+  extraArgs.push(...vhostUserArgs(options.tags.map((tag) => server.socket(tag))));
   if (options.monitor !== undefined) {
     extraArgs.push("-qmp", `unix:${server.folder}/${options.monitor},server=on,wait=off`);
   }
