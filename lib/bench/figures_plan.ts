@@ -3,14 +3,9 @@
  *
  * @module
  */
-import { cellKey } from "./results.ts";
+import { figuresOf, PAPER_BLOCKS, PAPER_FIGURES, PAPER_MEMORY_RATIO, PAPER_SIZE } from "./paper.ts";
 import type { Cell } from "./results_types.ts";
-
-/** Block sizes of dd in the paper's figures, in bytes. */
-export const FIGURE_BLOCKS: readonly number[] = [8192, 65_536, 2_097_152];
-
-/** Numbers of file systems in the paper's Figures 4 and 5. */
-export const FIGURE_FILE_SYSTEMS: readonly number[] = [1, 2, 3];
+import { generator } from "./statistics.ts";
 
 /** Names of presets. */
 export type Preset = "ci" | "quick" | "paper";
@@ -29,9 +24,6 @@ export interface Extent {
 
 const MIB = 2 ** 20;
 
-/** Files are so much larger than the guest's memory in the paper. */
-export const PAPER_RATIO = 4;
-
 /** Least memory of a guest that has all modules of all series, in MiB. */
 export const LEAST_MEMORY_MIB = 224;
 
@@ -39,7 +31,7 @@ export const LEAST_MEMORY_MIB = 224;
 export const PRESETS: Readonly<Record<Preset, Extent>> = {
   ci: { sizeBytes: 4 * MIB, memoryMiB: 320, repetitions: 1, warmups: 0 },
   quick: { sizeBytes: 32 * MIB, memoryMiB: 320, repetitions: 6, warmups: 0 },
-  paper: { sizeBytes: 8192 * MIB, memoryMiB: 2048, repetitions: 10, warmups: 1 },
+  paper: { sizeBytes: PAPER_SIZE, memoryMiB: memoryFor(PAPER_SIZE), repetitions: 10, warmups: 1 },
 };
 
 /** Extent of a run outside presets, but for its size. */
@@ -52,7 +44,7 @@ export const OWN: Pick<Extent, "repetitions" | "warmups"> = { repetitions: 10, w
  * @returns Memory in MiB, not less than a guest needs.
  */
 export function memoryFor(sizeBytes: number): number {
-  return Math.max(LEAST_MEMORY_MIB, Math.ceil(sizeBytes / PAPER_RATIO / MIB));
+  return Math.max(LEAST_MEMORY_MIB, Math.ceil(sizeBytes / PAPER_MEMORY_RATIO / MIB));
 }
 
 /** Kinds of series: what carries the bytes, whatever is asked of it. */
@@ -68,6 +60,9 @@ export const FAMILIES = [
 
 /** A kind of series. */
 export type Family = typeof FAMILIES[number];
+
+/** Families that the paper has. */
+const PAPER_FAMILIES: readonly Family[] = ["virtfs-qemu", "virtfs", "nfs", "cifs", "block"];
 
 /** Families of 9P, which are measured once for each msize. */
 const NINEP: readonly Family[] = ["virtfs-qemu", "virtfs", "tcp"];
@@ -103,10 +98,6 @@ export interface Column {
   readonly series: Series;
   /** File systems. */
   readonly fileSystems: number;
-  /** Whether Figures 2 and 3 show it. */
-  readonly isAlone: boolean;
-  /** Whether Figures 4 and 5 show it. */
-  readonly isBesideBlock: boolean;
 }
 
 /** Name of a column's setup in results. */
@@ -121,17 +112,23 @@ export function setupId({ series, fileSystems }: Column): string {
  */
 export function figureColumns(extra: readonly Family[] = []): Column[] {
   const columns: Column[] = [];
-  const families: Family[] = ["virtfs-qemu", "virtfs", "nfs", "cifs", "block", ...extra];
-  for (const series of seriesOf(families)) {
-    const isVirtfs = series.family === "virtfs" || series.family === "virtfs-qemu";
-    const isBesideBlock = isVirtfs || series.family === "block";
-    for (const fileSystems of isBesideBlock ? FIGURE_FILE_SYSTEMS : [1]) {
-      const isAlone = fileSystems === 1 && series.family !== "block" &&
-        !extra.includes(series.family);
-      columns.push({ series, fileSystems, isAlone, isBesideBlock });
-    }
+  for (const series of seriesOf([...new Set([...PAPER_FAMILIES, ...extra])])) {
+    const counts = countsOf(series);
+    for (const fileSystems of counts) columns.push({ series, fileSystems });
   }
   return columns;
+}
+
+/** Numbers of file systems with which some figure has a series; one if none has it. */
+function countsOf(series: Series): number[] {
+  const most = Math.max(...PAPER_FIGURES.flatMap(({ fileSystems }) => fileSystems));
+  const all = Array.from({ length: most }, (_, index) => index + 1);
+  const shown = all.filter((fileSystems) => {
+    return PAPER_BLOCKS.some((blockBytes) =>
+      figuresOf({ operation: "read", blockBytes, fileSystems, series: series.name }).length > 0
+    );
+  });
+  return shown.length === 0 ? [1] : shown;
 }
 
 /** One writing and reading of a file by one column: gives a sample of two cells. */
@@ -151,10 +148,10 @@ export function turnsOf(
   seed: number,
 ): Turn[] {
   const turns: Turn[] = [];
-  const random = mulberry(seed);
-  for (let round = -extent.warmups; round < extent.repetitions; round++) {
+  const random = generator(seed);
+  for (let round = 0 - extent.warmups; round < extent.repetitions; round++) {
     const some: Turn[] = columns.flatMap((column) =>
-      FIGURE_BLOCKS.map((blockBytes) => ({ setup: setupId(column), blockBytes, round }))
+      PAPER_BLOCKS.map((blockBytes) => ({ setup: setupId(column), blockBytes, round }))
     );
     shuffle(some, random);
     turns.push(...some);
@@ -175,9 +172,14 @@ export function emptyCells(
   fsync: boolean,
 ): Cell[] {
   return columns.flatMap((column) =>
-    FIGURE_BLOCKS.flatMap((blockBytes) =>
+    PAPER_BLOCKS.flatMap((blockBytes) =>
       (["write", "read"] as const).map((operation): Cell => ({
-        figures: figuresOf(column, operation),
+        figures: figuresOf({
+          operation,
+          blockBytes,
+          fileSystems: column.fileSystems,
+          series: column.series.name,
+        }),
         operation,
         blockBytes,
         fileSystems: column.fileSystems,
@@ -191,13 +193,6 @@ export function emptyCells(
       }))
     )
   );
-}
-
-function figuresOf(column: Column, operation: "read" | "write"): Cell["figures"] {
-  const figures: ("2" | "3" | "4" | "5")[] = [];
-  if (column.isAlone) figures.push(operation === "read" ? "2" : "3");
-  if (column.isBesideBlock) figures.push(operation === "read" ? "4" : "5");
-  return figures;
 }
 
 /**
@@ -222,31 +217,6 @@ export function turnsLeft(turns: readonly Turn[], cells: readonly Cell[]): Turn[
     count[kind]--;
     return false;
   });
-}
-
-/** Key of the cell of a turn, as `cellKey` makes it. */
-export function cellKeyOf(
-  column: Column,
-  turn: Turn,
-  operation: "read" | "write",
-): string {
-  return cellKey({
-    operation,
-    blockBytes: turn.blockBytes,
-    fileSystems: column.fileSystems,
-    series: column.series.name,
-  });
-}
-
-/** Random numbers from 0 up to 1 that are the same for the same seed. */
-function mulberry(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function shuffle<T>(items: T[], random: () => number): void {

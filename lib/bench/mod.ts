@@ -73,3 +73,23 @@ export {
   type RpcOptions,
   type RpcTarget,
 } from "./rpc.ts";
+export { diagnose, type Diagnosis, type Finding } from "./doctor.ts";
+export {
+  type Column,
+  type Extent,
+  FAMILIES,
+  type Family,
+  LEAST_MEMORY_MIB,
+  memoryFor,
+  OWN,
+  type Preset,
+  PRESETS,
+  type Series,
+} from "./figures_plan.ts";
+export {
+  type FiguresListener,
+  type FiguresOptions,
+  type FiguresProgress,
+  ResumeError,
+  runFigures,
+} from "./figures_run.ts";

@@ -56,8 +56,9 @@ export async function startCifs(around: Surroundings): Promise<Candidate> {
   const file = `${state}/smb.conf`;
   await Deno.writeTextFile(file, configuration);
   const start = async (): Promise<Daemon> => {
+    // In a process group of its own: at its end it signals all of its group.
     const daemon = Daemon.start("smbd", [
-      ...[program, "--foreground", "--no-process-group", "--debug-stdout", "-s", file],
+      ...[program, "--foreground", "--debug-stdout", "-s", file],
     ]);
     try {
       await daemon.until(() => isListening(port));
@@ -75,8 +76,8 @@ export async function startCifs(around: Surroundings): Promise<Candidate> {
     modules: ["cifs"],
     // The module names these in a way that only modprobe understands.
     likedModules: [
-      ...["nls_utf8", "ecb", "hmac", "md5", "md4", "cmac", "ccm", "gcm"],
-      ...["sha256_generic", "sha512_generic", "aes_generic", "aead2"],
+      ...["nls_utf8", "ecb", "hmac", "md5", "md4", "cmac", "ctr", "ccm", "gcm"],
+      ...["ghash_generic", "sha256_generic", "sha512_generic", "aes_generic"],
     ],
     machine: [],
     software: { samba: version },

@@ -62,12 +62,19 @@ export class LabFailure extends Error {
   override readonly name = "LabFailure";
 }
 
+/** A series cannot be measured, though the guest goes on: it did not mount, or dd failed. */
+export class SeriesFailure extends Error {
+  /** Name of the class. */
+  override readonly name = "SeriesFailure";
+}
+
 /** The laboratory. Owns guest, servers and stores. */
 export class Lab implements AsyncDisposable {
   readonly #task: LabTask;
   readonly #tell: (event: LabEvent) => void;
   readonly #stack = new AsyncDisposableStack();
   readonly #candidates = new Map<Family, Candidate>();
+  readonly #dropped = new Set<string>();
   readonly #toldSetups = new Set<string>();
   #stores: Stores | null = null;
   #guest: Guest | null = null;
@@ -98,7 +105,8 @@ export class Lab implements AsyncDisposable {
 
   /** Whether a turn can be taken: its series is there. */
   has(turn: Turn): boolean {
-    return this.#candidates.has(this.#column(turn).series.family);
+    const { series } = this.#column(turn);
+    return this.#candidates.has(series.family) && !this.#dropped.has(series.name);
   }
 
   /**
@@ -106,6 +114,7 @@ export class Lab implements AsyncDisposable {
    *
    * @param turn Which column, which block size.
    * @returns The two samples.
+   * @throws {SeriesFailure} If this series cannot be measured; the others can.
    * @throws {LabFailure} If guest or server fail.
    */
   async take(turn: Turn): Promise<{ write: RawSample; read: RawSample }> {
@@ -131,9 +140,25 @@ export class Lab implements AsyncDisposable {
         read: { ...sampleOf(read, options, hostCache), guestCache: read.printed.guestCache },
       };
     } catch (error) {
-      const failure = explained(error);
-      throw new LabFailure(failure.message.replace(/^Cannot /, `${about}: cannot `));
+      const { message } = explained(error);
+      const text = message.replace(/^Cannot /, `${about}: cannot `);
+      if (!(error instanceof ScriptFault)) throw new LabFailure(text, { cause: error });
+      // What the script has left mounted would be in the way of the next.
+      await this.#guest?.run("for at in /mnt/s*; do umount -f -l $at; done; true");
+      throw new SeriesFailure(text, { cause: error });
     }
+  }
+
+  /**
+   * Leave a series out of what is still to come.
+   *
+   * @param turn A turn of it.
+   * @param reason Why.
+   */
+  drop(turn: Turn, reason: string): void {
+    const { series } = this.#column(turn);
+    this.#dropped.add(series.name);
+    this.#tell({ kind: "absent", series: series.name, reason });
   }
 
   /** Stop everything. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Lab, LabFailure } from "./lab.ts";
+import { Lab, LabFailure, SeriesFailure } from "./lab.ts";
 import type { LabEvent, LabTask } from "./protocol.ts";
 
 function tell(event: LabEvent): void {
@@ -23,13 +23,26 @@ async function main(): Promise<void> {
   }
   const task = JSON.parse(text) as LabTask;
   let isOver = false;
-  void lines.read().then(() => isOver = true, () => isOver = true);
+  let end = (): void => {
+    isOver = true;
+  };
+  void lines.read().catch(() => {}).then(() => end());
   try {
     await using lab = await Lab.open(task, tell);
+    // Without a guest the turn that is being taken fails at once.
+    end = () => {
+      isOver = true;
+      void lab[Symbol.asyncDispose]();
+    };
     for (const turn of task.turns) {
       if (isOver) return;
       if (!lab.has(turn)) continue;
-      tell({ kind: "taken", turn, ...await lab.take(turn) });
+      try {
+        tell({ kind: "taken", turn, ...await lab.take(turn) });
+      } catch (error) {
+        if (!(error instanceof SeriesFailure)) throw error;
+        lab.drop(turn, error.message);
+      }
     }
   } catch (error) {
     const reason = error instanceof LabFailure
