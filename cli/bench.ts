@@ -20,6 +20,16 @@ interface Entry {
 /** Every command that there is. */
 const COMMANDS: readonly Entry[] = [
   {
+    name: "doctor",
+    summary: "say what this machine lacks for the paper's figures",
+    load: () => import("./bench_doctor.ts"),
+  },
+  {
+    name: "figures",
+    summary: "measure the paper's figures in a Linux guest",
+    load: () => import("./bench_figures.ts"),
+  },
+  {
     name: "rpc",
     summary: "measure any 9P servers with our client, without a guest",
     load: () => import("./bench_rpc.ts"),

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { Command, CommanderError } from "commander";
 import { diagnose, type Diagnosis, type Finding } from "../lib/bench/mod.ts";
-import { UsageError } from "../lib/serve/mod.ts";
+import { benchCommand, parseWords } from "./bench_words.ts";
 import { EXIT, type Output, paint, Progress, reportError, writeJson } from "./output.ts";
 
 /**
@@ -16,24 +15,13 @@ import { EXIT, type Output, paint, Progress, reportError, writeJson } from "./ou
  */
 export async function run(args: readonly string[], output: Output): Promise<number> {
   try {
-    const command = new Command("virtfs bench doctor")
-      .usage("[options]")
-      .description(
-        "Say what this machine has for `bench figures` and what it lacks. Fetches QEMU and a kernel\n" +
-          "into a cache if they are not there, and boots a guest to see whether KVM works.",
-      )
-      .option("--json", "print it as JSON")
-      .helpOption("-h, --help", "show this help")
-      .exitOverride()
-      .configureOutput({ writeOut: output.out, writeErr: () => {}, getOutHasColors: () => false });
-    try {
-      command.parse([...args], { from: "user" });
-    } catch (error) {
-      if (!(error instanceof CommanderError)) throw error;
-      if (error.exitCode === 0) return EXIT.done;
-      throw new UsageError(error.message.replace(/^error: /, "").split("\n")[0] ?? "");
-    }
-    if (command.args.length > 0) throw new UsageError(`"${command.args[0]}" is one word too many`);
+    const command = benchCommand(
+      "doctor",
+      "Say what this machine has for `bench figures` and what it lacks. Fetches QEMU and a kernel\n" +
+        "into a cache if they are not there, and boots a guest to see whether KVM works.",
+      output,
+    ).option("--json", "print it as JSON");
+    if (!parseWords(command, args)) return EXIT.done;
     const diagnosis = await look(output);
     if (command.opts<{ json?: boolean }>().json === true) writeJson(output, diagnosis);
     else output.out(textOf(diagnosis, output));

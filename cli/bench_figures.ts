@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, CommanderError, Option } from "commander";
+import { Option } from "commander";
 import {
   FAMILIES,
   type Family,
@@ -21,7 +21,7 @@ import {
   runFigures,
   sizeText,
 } from "../lib/bench/mod.ts";
-import { UsageError } from "../lib/serve/mod.ts";
+import { benchCommand, BenchUsageError, parseWords, wholeNumber } from "./bench_words.ts";
 import { EXIT, type Output, Progress, reportError, writeJson } from "./output.ts";
 import { VERSION } from "./version.ts";
 
@@ -38,10 +38,10 @@ interface Words {
   readonly preset?: Preset;
   readonly size?: string;
   readonly memory?: string;
-  readonly repetitions?: string;
-  readonly warmups?: string;
+  readonly repetitions?: number;
+  readonly warmups?: number;
   readonly series?: string;
-  readonly seed?: string;
+  readonly seed?: number;
   readonly fsync?: boolean;
   readonly accelerator: "auto" | "kvm" | "tcg";
   readonly backing?: string;
@@ -69,24 +69,29 @@ export async function run(args: readonly string[], output: Output): Promise<numb
 
 /** Reads the words; null if help was shown. */
 function parse(args: readonly string[], output: Output): Words | null {
-  const command = new Command("virtfs bench figures")
-    .usage("[options]")
-    .description(
-      "Measure Figures 2 to 5 of the paper: dd in a Linux guest writes and reads files on VirtFS\n" +
-        "(QEMU's and ours), NFS, CIFS and a block device. All that is started is gone in the end.",
-    )
-    .helpOption("-h, --help", "show this help")
-    .exitOverride()
-    .configureOutput({ writeOut: output.out, writeErr: () => {}, getOutHasColors: () => false });
+  const command = benchCommand(
+    "figures",
+    "Measure Figures 2 to 5 of the paper: dd in a Linux guest writes and reads files on VirtFS " +
+      "(QEMU's and ours), NFS, CIFS and a block device. All that is started is gone in the end.",
+    output,
+  );
   const preset =
     "ci: minutes, whether it works; quick: files that fit into caches; paper: as there";
   command.addOption(new Option("--preset <name>", preset).choices(Object.keys(PRESETS)))
     .option("--size <bytes>", "size of each file: 64M, 8G (default: that of the paper, 8G)")
     .option("--memory <bytes>", "memory of the guest (default: a quarter of the size)")
-    .option("--repetitions <n>", `samples of each cell (default: ${OWN.repetitions})`)
-    .option("--warmups <n>", `runs of each cell before its samples (default: ${OWN.warmups})`)
+    .option(
+      "--repetitions <n>",
+      `samples of each cell (default: ${OWN.repetitions})`,
+      wholeNumber(1, 10_000),
+    )
+    .option(
+      "--warmups <n>",
+      `runs of each cell before its samples (default: ${OWN.warmups})`,
+      wholeNumber(0, 100),
+    )
     .option("--series <names>", "measure these, too: tcp (9P over TCP), virtiofs")
-    .option("--seed <n>", "order of the samples (default: 1)")
+    .option("--seed <n>", "order of the samples (default: 1)", wholeNumber(0, 2 ** 32 - 1))
     .option("--fsync", "dd waits until what it has written is on stable storage")
     .addOption(
       new Option("--accelerator <name>", "kvm, tcg (emulation), auto: kvm if a probe guest boots")
@@ -96,14 +101,7 @@ function parse(args: readonly string[], output: Output): Words | null {
     .option("--out <folder>", "where results are written", "virtfs-figures")
     .option("--resume", "go on with the run whose results are there")
     .option("--json", "print the results, too");
-  try {
-    command.parse([...args], { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return null;
-    throw new UsageError(error.message.replace(/^error: /, "").split("\n")[0] ?? "");
-  }
-  if (command.args.length > 0) throw new UsageError(`"${command.args[0]}" is one word too many`);
+  if (!parseWords(command, args)) return null;
   return command.opts<Words & Record<string, unknown>>();
 }
 
@@ -119,7 +117,7 @@ async function optionsOf(words: Words, args: readonly string[]): Promise<Figures
   if (words.resume === true) return { ...common, ...resumed(await readResults(path)) };
   await Deno.mkdir(words.out, { recursive: true });
   if (await isThere(path)) {
-    throw new UsageError(
+    throw new BenchUsageError(
       `${path} is there already: --resume goes on with it, --out names another folder`,
     );
   }
@@ -129,7 +127,7 @@ async function optionsOf(words: Words, args: readonly string[]): Promise<Figures
   const sizeBytes = words.size === undefined ? base.sizeBytes : bytesOf("size", words.size);
   const block = Math.max(...PAPER_BLOCKS);
   if (sizeBytes === 0 || sizeBytes % block !== 0) {
-    throw new UsageError(`--size must be a multiple of ${sizeText(block)}, the largest block`);
+    throw new BenchUsageError(`--size must be a multiple of ${sizeText(block)}, the largest block`);
   }
   const memoryMiB = words.memory !== undefined
     ? Math.floor(bytesOf("memory", words.memory) / MIB)
@@ -137,7 +135,7 @@ async function optionsOf(words: Words, args: readonly string[]): Promise<Figures
     ? memoryFor(sizeBytes)
     : base.memoryMiB;
   if (memoryMiB < LEAST_MEMORY_MIB) {
-    throw new UsageError(`--memory must be ${LEAST_MEMORY_MIB}M or more: less does not boot`);
+    throw new BenchUsageError(`--memory must be ${LEAST_MEMORY_MIB}M or more: less does not boot`);
   }
   const own = words.size ?? words.memory ?? words.repetitions ?? words.warmups;
   return {
@@ -146,11 +144,11 @@ async function optionsOf(words: Words, args: readonly string[]): Promise<Figures
     extent: {
       sizeBytes,
       memoryMiB,
-      repetitions: countOf("repetitions", words.repetitions, base.repetitions, 1),
-      warmups: countOf("warmups", words.warmups, base.warmups, 0),
+      repetitions: words.repetitions ?? base.repetitions,
+      warmups: words.warmups ?? base.warmups,
     },
     extra: (words.series ?? "").split(",").filter((name) => name !== "").map(familyOf),
-    seed: countOf("seed", words.seed, 1, 0),
+    seed: words.seed ?? 1,
     fsync: words.fsync ?? false,
     earlier: null,
   };
@@ -162,9 +160,9 @@ function resumed(
 ): Pick<FiguresOptions, "preset" | "extent" | "extra" | "seed" | "fsync" | "earlier"> {
   const { plan, kind, state } = earlier;
   if (kind !== "figures" || plan === null || plan.memoryRatio === null) {
-    throw new UsageError("--resume: these are no results of figures");
+    throw new BenchUsageError("--resume: these are no results of figures");
   }
-  if (state === "complete") throw new UsageError("--resume: that run is complete");
+  if (state === "complete") throw new BenchUsageError("--resume: that run is complete");
   const families = new Set(earlier.cells.map(({ series }) => series.split("@")[0] ?? series));
   const { sizeBytes, repetitions, warmups, preset, memoryRatio } = plan;
   return {
@@ -200,6 +198,9 @@ async function measure(options: FiguresOptions, words: Words, output: Output): P
     Deno.removeSignalListener("SIGTERM", stop.SIGTERM);
   }
   if (words.json === true) writeJson(output, results);
+  // Made from the file, as whoever has nothing but the file would.
+  const { run: report } = await import("./bench_report.ts");
+  await report([options.path], { ...output, out: (text) => output.err(text) });
   if (results.state === "complete") {
     output.err(`${options.path}: every cell has its samples\n`);
     return EXIT.done;
@@ -273,22 +274,17 @@ function leftText(seconds: number): string {
 /** Reads a number of bytes: `65536`, `64M`, `8G`. */
 function bytesOf(name: string, text: string): number {
   const match = /^(\d{1,12})([KMG]?)(?:iB)?$/.exec(text);
-  if (match === null) throw new UsageError(`--${name}: "${text}" is no size such as 64M or 8G`);
+  if (match === null) {
+    throw new BenchUsageError(`--${name}: "${text}" is no size such as 64M or 8G`);
+  }
   const unit = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[match[2] ?? ""] ?? 1;
   return Number(match[1]) * unit;
-}
-
-function countOf(name: string, text: string | undefined, fallback: number, least: number): number {
-  if (text === undefined) return fallback;
-  const count = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-  if (!(count >= least)) throw new UsageError(`--${name}: "${text}" is no number from ${least} on`);
-  return count;
 }
 
 function familyOf(name: string): Family {
   const family = FAMILIES.find((each) => each === name);
   if (family === undefined) {
-    throw new UsageError(`--series: "${name}" is none; there are ${FAMILIES.join(", ")}`);
+    throw new BenchUsageError(`--series: "${name}" is none; there are ${FAMILIES.join(", ")}`);
   }
   return family;
 }

@@ -30,7 +30,7 @@ export const LEAST_MEMORY_MIB = 224;
 /** Extents by name. */
 export const PRESETS: Readonly<Record<Preset, Extent>> = {
   ci: { sizeBytes: 4 * MIB, memoryMiB: 320, repetitions: 1, warmups: 0 },
-  quick: { sizeBytes: 32 * MIB, memoryMiB: 320, repetitions: 6, warmups: 0 },
+  quick: { sizeBytes: 16 * MIB, memoryMiB: 320, repetitions: 8, warmups: 1 },
   paper: { sizeBytes: PAPER_SIZE, memoryMiB: memoryFor(PAPER_SIZE), repetitions: 10, warmups: 1 },
 };
 
