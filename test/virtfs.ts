@@ -79,9 +79,13 @@ export class Virtfs implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Waits until an output matches. */
-  async said(pattern: RegExp): Promise<RegExpExecArray> {
-    const timer = setTimeout(() => this.#end(), PATIENCE_MS);
+  /**
+   * Waits until an output matches.
+   *
+   * @param patienceMs Time after which it is killed, milliseconds.
+   */
+  async said(pattern: RegExp, patienceMs: number = PATIENCE_MS): Promise<RegExpExecArray> {
+    const timer = setTimeout(() => this.#end(), patienceMs);
     try {
       for (;;) {
         const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
