@@ -4,7 +4,6 @@
  * @module
  */
 import {
-  exists,
   findQemu,
   findVirtiofsd,
   Guest,
@@ -93,6 +92,7 @@ export async function diagnose(doing: (what: string) => void): Promise<Diagnosis
       isOptional,
     });
   }
+  let qemu: QemuCommand | undefined;
   doing("looking for a QEMU with vhost-user devices; it is fetched if there is none");
   findings.push(
     await find("QEMU, VirtFS, block device", false, async () => {
@@ -126,7 +126,7 @@ export async function diagnose(doing: (what: string) => void): Promise<Diagnosis
   });
   const canBoot = findings.every(({ state, isOptional }) => isOptional || state !== "missing");
   doing("booting a probe guest with KVM");
-  const kvm = canBoot || (await exists("/dev/kvm")) ? await probe() : NO_DEVICE;
+  const kvm = qemu === undefined ? NO_QEMU : await probe(qemu);
   findings.push({
     what: "KVM",
     state: kvm.works ? "there" : "slow",
@@ -200,10 +200,11 @@ interface Probe {
   readonly reason: string;
 }
 
+const NO_QEMU: Probe = { works: false, reason: "there is no QEMU to try it with" };
 const NO_DEVICE: Probe = { works: false, reason: "/dev/kvm cannot be opened" };
 
 /** Boots a guest with KVM: that its device opens proves nothing. */
-async function probe(qemu?: QemuCommand): Promise<Probe> {
+async function probe(qemu: QemuCommand): Promise<Probe> {
   try {
     using _device = await Deno.open("/dev/kvm", { read: true, write: true });
   } catch {
@@ -211,7 +212,7 @@ async function probe(qemu?: QemuCommand): Promise<Probe> {
   }
   try {
     await using guest = await Guest.boot({
-      ...(qemu === undefined ? {} : { qemu }),
+      qemu,
       accelerator: "kvm",
       network: "none",
       timeoutMs: PROBE_MS,
@@ -219,6 +220,9 @@ async function probe(qemu?: QemuCommand): Promise<Probe> {
     await guest.check("true", { timeoutMs: 5000 });
     return { works: true, reason: "a probe guest booted with it" };
   } catch (error) {
+    if (error instanceof GuestPreparationFailure || error instanceof MissingTools) {
+      return { works: false, reason: "no guest can be booted to try it" };
+    }
     if (!(error instanceof GuestFailure)) throw error;
     const what = error.message.split("\n")[0]?.replace(/^Cannot boot a guest: /, "");
     return { works: false, reason: `/dev/kvm opens, but a probe guest does not boot: ${what}` };

@@ -59,14 +59,18 @@ export async function missingPrivilege(): Promise<string | null> {
 /** A running laboratory. Owns its process and its folder. */
 export class LaunchedLab implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
-  readonly #folder: string;
+  readonly #folders: readonly string[];
   readonly #isPrivileged: boolean;
   readonly #complained: Promise<void>;
   #complaints = "";
 
-  private constructor(process: Deno.ChildProcess, folder: string, isPrivileged: boolean) {
+  private constructor(
+    process: Deno.ChildProcess,
+    folders: readonly string[],
+    isPrivileged: boolean,
+  ) {
     this.#process = process;
-    this.#folder = folder;
+    this.#folders = folders;
     this.#isPrivileged = isPrivileged;
     this.#complained = (async () => {
       for await (const chunk of process.stderr) {
@@ -78,7 +82,7 @@ export class LaunchedLab implements AsyncDisposable {
   /**
    * Start a laboratory.
    *
-   * @param task What it measures; its folder is made here.
+   * @param task What it measures; its folder is made here, and one for it in that of the backing.
    * @param storeBytes Room for stores in its memory.
    */
   static async start(
@@ -86,6 +90,9 @@ export class LaunchedLab implements AsyncDisposable {
     storeBytes: number,
   ): Promise<LaunchedLab> {
     const folder = await Deno.makeTempDir({ prefix: "virtfs-lab-" });
+    const backing = task.backing === null
+      ? null
+      : await Deno.makeTempDir({ dir: task.backing, prefix: "virtfs-figures-" });
     const file = new URL("lab_process.ts", import.meta.url).href;
     const config = new URL("../../../deno.json", import.meta.url).pathname;
     const deno = [Deno.execPath(), "run", "-A", "--cached-only", `--config=${config}`, file];
@@ -107,8 +114,9 @@ export class LaunchedLab implements AsyncDisposable {
       stderr: "piped",
       env: { TMPDIR: folder },
     }).spawn();
-    const lab = new LaunchedLab(process, folder, task.isPrivileged);
-    const line = `${JSON.stringify({ ...task, folder } satisfies LabTask)}\n`;
+    const folders = backing === null ? [folder] : [folder, backing];
+    const lab = new LaunchedLab(process, folders, task.isPrivileged);
+    const line = `${JSON.stringify({ ...task, folder, backing } satisfies LabTask)}\n`;
     const writer = process.stdin.getWriter();
     try {
       await writer.write(new TextEncoder().encode(line));
@@ -168,6 +176,8 @@ export class LaunchedLab implements AsyncDisposable {
     await this.#process.stdin.abort().catch(() => {});
     await this.#process.stdout.cancel().catch(() => {});
     await this.#complained;
-    if (await exists(this.#folder)) await Deno.remove(this.#folder, { recursive: true });
+    for (const folder of this.#folders) {
+      if (await exists(folder)) await Deno.remove(folder, { recursive: true });
+    }
   }
 }

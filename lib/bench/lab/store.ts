@@ -51,28 +51,28 @@ export class Stores {
     for (let index = 0; index < count; index++) {
       const at = `${folder}/store${index}`;
       if (!isPrivileged) {
-        folders.push(backing === null ? at : await Deno.makeTempDir({ dir: backing }));
-        await Deno.mkdir(folders.at(-1) ?? at, { recursive: true, mode: 0o777 });
+        const path = `${place}/store${index}`;
+        await Deno.mkdir(path, { mode: 0o777 });
+        folders.push(path);
         continue;
       }
       await Deno.mkdir(at);
       const image = await Deno.makeTempFile({ dir: place, prefix: "virtfs-figures-" });
       try {
         // The file, an image of a block device as large, and room for what file systems keep.
-        await Deno.truncate(image, Math.ceil(sizeBytes * 2.2) + 64 * MIB);
-        await runTool(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", image], {
-          timeoutMs: STEP_MS,
-        });
+        const imageBytes = Math.ceil(sizeBytes * 2.2) + 64 * MIB;
+        // A disk that is too small shall be found out now; memory is used only as it is needed.
+        const isReserved = backing !== null;
+        if (isReserved) await runTool(["fallocate", "--length", `${imageBytes}`, image]);
+        else await Deno.truncate(image, imageBytes);
+        const extended = `lazy_itable_init=0${isReserved ? ",nodiscard" : ""}`;
+        await runTool(["mkfs.ext4", "-q", "-F", "-E", extended, image], { timeoutMs: STEP_MS });
+        // Such a loop device is gone with its mount, whatever happens in between.
+        const options = isReserved ? "loop,noatime" : "loop,noatime,discard";
+        await runTool(["mount", "-t", "ext4", "-o", options, image, at]);
+        const device = (await runTool(["findmnt", "-n", "-o", "SOURCE", at])).trim();
         // Not every file system under an image can do without its cache.
-        const loop = ["losetup", "--find", "--show"] as const;
-        const device = (await runTool([...loop, "--direct-io=on", image])
-          .catch(() => runTool([...loop, image]))).trim();
-        try {
-          await runTool(["mount", "-t", "ext4", "-o", "noatime,discard", device, at]);
-        } finally {
-          // It stays until it is unmounted, which the end of the mount namespace does, too.
-          await runTool(["losetup", "--detach", device]);
-        }
+        await runTool(["losetup", "--direct-io=on", device]).catch(() => {});
         // What the guest's root may do is not what is measured.
         await Deno.chmod(at, 0o777);
       } finally {
