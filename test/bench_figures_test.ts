@@ -18,7 +18,7 @@ import { requireTools, type Tool } from "./guest/missing.ts";
 import { Folder, Virtfs } from "./virtfs.ts";
 
 const TOOLS: readonly Tool[] = [
-  ...["busybox", "e2fsprogs", "fincore", "ganesha", "iproute", "mount", "samba"] as const,
+  ...["busybox", "mkfs", "fincore", "ganesha", "iproute", "mount", "samba"] as const,
 ];
 
 // A tap device, loop devices and nfs-ganesha take root.

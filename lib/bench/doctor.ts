@@ -67,7 +67,7 @@ const PARTS: readonly {
   { what: "guests", tools: ["busybox", "setpriv", "ldd", "xz"], isOptional: false },
   {
     what: "backing stores and network",
-    tools: ["mount", "e2fsprogs", "iproute"],
+    tools: ["mount", "mkfs", "iproute"],
     isOptional: false,
   },
   { what: "counting pages of the cache", tools: ["fincore"], isOptional: true },
