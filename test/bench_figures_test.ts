@@ -188,6 +188,30 @@ Deno.test({
   },
 });
 
+if (Deno.env.get("VIRTFS_TEST_PROFILE") === "full") {
+  Deno.test({
+    name: "bench figures names a server that dies",
+    ignore,
+    fn: async () => {
+      using folder = new Folder();
+      const temporary = `${folder.path}/tmp`;
+      await Deno.mkdir(temporary);
+      const args = ["bench", "figures", "--preset", "ci", "--accelerator", "tcg"];
+      args.push("--out", `${folder.path}/out`);
+      await using run = new Virtfs(args, undefined, { TMPDIR: temporary });
+      await run.said(PROGRESS, BOOT_MS);
+      for (const { pid, command } of await processesWith(`${temporary}/`)) {
+        if (/^[^\0]*smbd\0/.test(command)) Deno.kill(pid, "SIGKILL");
+      }
+      const { code, stderr } = await run.ended;
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /cannot go on: smbd ended by SIGKILL/);
+      await assertNothingLeft(temporary);
+      assert.ok(samplesIn(await readResults(`${folder.path}/out/results.json`)) > 0);
+    },
+  });
+}
+
 const QUIET: FiguresListener = { doing: () => {}, note: () => {}, taken: () => {} };
 
 function optionsFor(folder: string, rest: Partial<FiguresOptions> = {}): FiguresOptions {
@@ -220,6 +244,29 @@ Deno.test({
     assert.match(results.stateReason ?? "", /not ready after 1500 ms\nend of the console:/);
     assert.ok(results.cells.every(({ missing }) => missing?.includes("not ready after 1500 ms")));
     assert.deepEqual(await readResults(options.path), results);
+  },
+});
+
+Deno.test({
+  name: "runFigures() does not mix samples of different machines or plans",
+  ignore,
+  fn: async () => {
+    using folder = new Folder();
+    const none = new AbortController().signal;
+    const options = optionsFor(folder.path);
+    // Nothing is started: the signal is there before.
+    const earlier = await runFigures(options, QUIET, AbortSignal.abort("the test"));
+    assert.equal(earlier.stateReason, "interrupted by the test");
+    assert.equal(samplesIn(earlier), 0);
+    const elsewhere = { ...earlier, host: { ...earlier.host, cpu: "Another 9000" } };
+    await assert.rejects(runFigures({ ...options, earlier: elsewhere }, QUIET, none), {
+      name: "ResumeError",
+      message: /the processor was Another 9000 and is /,
+    });
+    await assert.rejects(runFigures({ ...options, earlier, seed: 2 }, QUIET, none), {
+      name: "ResumeError",
+      message: /other series, sizes, repetitions or another seed/,
+    });
   },
 });
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { chooseMachine } from "./doctor.ts";
+import { chooseMachine, type MachineChoice } from "./doctor.ts";
 import { hostFacts, loadNow, toolFacts } from "./facts.ts";
 import { finishResults } from "./finish.ts";
 import {
@@ -117,6 +117,7 @@ export async function runFigures(
   listener.doing("looking at this machine");
   const machine = await chooseMachine(options.accelerator, (what) => listener.doing(what));
   for (const note of machine.notes) listener.note(note);
+  if (options.earlier !== null) checkPlace(options.earlier, machine);
   const stores = Math.max(...columns.map(({ fileSystems }) => fileSystems));
   const storeBytes = stores * (extent.sizeBytes * 2.2 + 64 * MIB);
   const backing = options.backing ?? placeFor(storeBytes, machine.isPrivileged);
@@ -184,6 +185,23 @@ export async function runFigures(
   }
   if (signal.aborted) reason = `interrupted${interruptionOf(signal)}`;
   return record.finish(reason);
+}
+
+/** Refuses to mix samples of different machines in one cell. */
+function checkPlace({ guest, host }: Results, machine: MachineChoice): void {
+  const now = hostFacts();
+  const network = machine.isPrivileged ? "tap" : "user";
+  const differences: string[] = [];
+  const compare = (what: string, before: string | undefined, after: string) => {
+    if (before !== undefined && before !== after) {
+      differences.push(`${what} was ${before} and is ${after}`);
+    }
+  };
+  compare("the processor", host.cpu, now.cpu);
+  compare("the kernel", host.kernel, now.kernel);
+  compare("the accelerator", guest?.accelerator, machine.accelerator);
+  compare("the network", guest?.network, network);
+  if (differences.length > 0) throw new ResumeError(`Cannot resume: ${differences.join(", ")}`);
 }
 
 function interruptionOf(signal: AbortSignal): string {

@@ -50,6 +50,9 @@ const TAP = "virtfs0";
 /** Time that a turn has besides moving its bytes, in milliseconds. */
 const TURN_MS = 60_000;
 
+/** Time after which a server is known to have ended if it has, in milliseconds. */
+const DEATH_MS = 500;
+
 /** The slowest that a series can be without being taken for dead, in bytes per millisecond. */
 const SLOWEST = 500;
 
@@ -143,6 +146,9 @@ export class Lab implements AsyncDisposable {
       const { message } = explained(error);
       const text = message.replace(/^Cannot /, `${about}: cannot `);
       if (!(error instanceof ScriptFault)) throw new LabFailure(text, { cause: error });
+      // A mount without its server fails, too, and may do so before we are told of the server.
+      const died = await Promise.race([candidate.died, pause(DEATH_MS)]);
+      if (died !== null) throw new LabFailure(`${about}: cannot go on: ${died}`, { cause: error });
       // What the script has left mounted would be in the way of the next.
       await this.#guest?.run("for at in /mnt/s*; do umount -f -l $at; done; true");
       throw new SeriesFailure(text, { cause: error });
@@ -344,6 +350,10 @@ function explained(error: unknown): Error {
     error instanceof GuestTimeout || isAbsence(error);
   if (isExpected) return new LabFailure((error as Error).message, { cause: error });
   return error instanceof Error ? error : new Error(String(error));
+}
+
+function pause(ms: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
 }
 
 function firstLine(text: string): string {
