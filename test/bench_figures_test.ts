@@ -41,6 +41,9 @@ async function processesWith(text: string): Promise<{ pid: number; command: stri
   return found;
 }
 
+/** Images of loop devices that were there before: those of others. */
+const KNOWN = new Set<string>();
+
 /** What a run with a temporary folder of its own has left on this machine. */
 async function leftOf(temporary: string): Promise<string[]> {
   const left = (await processesWith(temporary)).map(({ pid, command }) => `${pid} ${command}`);
@@ -51,7 +54,8 @@ async function leftOf(temporary: string): Promise<string[]> {
   for await (const { name } of Deno.readDir("/sys/block")) {
     const path = `/sys/block/${name}/loop/backing_file`;
     const file = await Deno.readTextFile(path).catch(() => "");
-    if (file.includes("virtfs-figures-") && file.includes(temporary)) left.push(`${name} ${file}`);
+    // Without its mount the file has no longer a path with the folder in it.
+    if (/virtfs-figures-/.test(file) && !KNOWN.has(file)) left.push(`${name} ${file}`);
   }
   for await (const { name } of Deno.readDir("/sys/class/net")) {
     if (name.startsWith("virtfs")) left.push(name);
@@ -80,6 +84,9 @@ Deno.test({
     const temporary = `${folder.path}/tmp`;
     const out = `${folder.path}/out`;
     await Deno.mkdir(temporary);
+    for await (const { name } of Deno.readDir("/sys/block")) {
+      KNOWN.add(await Deno.readTextFile(`/sys/block/${name}/loop/backing_file`).catch(() => ""));
+    }
     const start = (...words: string[]): Virtfs => {
       const args = ["bench", "figures", "--out", out, "--accelerator", "tcg", ...words];
       return new Virtfs(args, undefined, { TMPDIR: temporary });

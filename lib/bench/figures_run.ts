@@ -143,7 +143,7 @@ export async function runFigures(
   try {
     signal.throwIfAborted();
     await using lab = await LaunchedLab.start(task, backing === null ? storeBytes : 0);
-    const stop = () => lab.kill();
+    const stop = () => lab.stop();
     signal.addEventListener("abort", stop);
     try {
       let startedAt = performance.now();

@@ -11,7 +11,7 @@ import type { LabEvent, LabTask } from "./protocol.ts";
 
 /** Part of what the process complains that is kept. */
 const TAIL = 8192;
-/** Time that an unprivileged laboratory gets to end, in milliseconds. */
+/** Time that a laboratory gets to end, in milliseconds. */
 const GRACE_MS = 15_000;
 /** Room in the laboratory's memory besides stores: the initial file system, logs, state. */
 const ROOM_BYTES = 256 * 2 ** 20;
@@ -60,18 +60,16 @@ export async function missingPrivilege(): Promise<string | null> {
 export class LaunchedLab implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #folders: readonly string[];
-  readonly #isPrivileged: boolean;
   readonly #complained: Promise<void>;
   #complaints = "";
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(
     process: Deno.ChildProcess,
     folders: readonly string[],
-    isPrivileged: boolean,
   ) {
     this.#process = process;
     this.#folders = folders;
-    this.#isPrivileged = isPrivileged;
     this.#complained = (async () => {
       for await (const chunk of process.stderr) {
         this.#complaints = (this.#complaints + new TextDecoder().decode(chunk)).slice(-TAIL);
@@ -115,7 +113,7 @@ export class LaunchedLab implements AsyncDisposable {
       env: { TMPDIR: folder },
     }).spawn();
     const folders = backing === null ? [folder] : [folder, backing];
-    const lab = new LaunchedLab(process, folders, task.isPrivileged);
+    const lab = new LaunchedLab(process, folders);
     const line = `${JSON.stringify({ ...task, folder, backing } satisfies LabTask)}\n`;
     const writer = process.stdin.getWriter();
     try {
@@ -126,6 +124,14 @@ export class LaunchedLab implements AsyncDisposable {
       writer.releaseLock();
     }
     return lab;
+  }
+
+  #kill(): void {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
   }
 
   /**
@@ -152,27 +158,20 @@ export class LaunchedLab implements AsyncDisposable {
     );
   }
 
-  /** End it at once: {@linkcode events} ends, too. */
-  kill(): void {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch {
-      // It has ended already.
-    }
+  /**
+   * Ask it to end, and make it after some seconds: {@linkcode events} ends, too. Killed at once, in
+   * the middle of what servers do, it has been seen to leave mounts to the kernel.
+   */
+  stop(): void {
+    this.#deadline ??= setTimeout(() => this.#kill(), GRACE_MS);
+    void this.#process.stdin.close().catch(() => {});
   }
 
   /** End it and remove what it leaves behind. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isPrivileged) {
-      this.kill();
-    } else {
-      // Nobody else would end its servers.
-      const timer = setTimeout(() => this.kill(), GRACE_MS);
-      await this.#process.stdin.close().catch(() => {});
-      await this.#process.status;
-      clearTimeout(timer);
-    }
+    this.stop();
     await this.#process.status;
+    clearTimeout(this.#deadline);
     await this.#process.stdin.abort().catch(() => {});
     await this.#process.stdout.cancel().catch(() => {});
     await this.#complained;
