@@ -376,7 +376,10 @@ Deno.test({
       "/run/virtfs.sock": folder.socket,
     });
     const units = ["virtfs.socket", "virtfs.service"].map((name) => `${path}/${name}`);
-    for (const unit of units) Deno.writeTextFileSync(unit, recipe.file(unit));
+    for (const unit of units) {
+      Deno.writeTextFileSync(unit, recipe.file(unit));
+      Deno.chmodSync(unit, 0o644); // whatever the umask of the test before was
+    }
     // It complains on standard error, with success, about keys that it does not know.
     const said = await sh(
       `SYSTEMD_LOG_LEVEL=notice systemd-analyze verify ${units.join(" ")} 2>&1`,
