@@ -7,10 +7,8 @@ import {
   DESC_F_NEXT as NEXT,
   DESC_F_WRITE as WRITE,
   type Descriptor,
-  endOfQueue,
   type Fault,
   featureWord,
-  layOutQueue,
   type Pieces,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
@@ -131,6 +129,8 @@ function assertServesAsDescribed(bed: Bed, maxDescriptors: number): void {
       : referenceWalk(bed.memory, areas, features, maxDescriptors, head);
     if ("fault" in expected) {
       expectedFaults.push({ fault: expected.fault, head });
+      // Written at once: a table that lies there is another one from now on.
+      raw.setUsedEntry(expectedUsed.length & mask, { id: head, length: 0 });
       expectedUsed.push({ id: head, length: 0 });
     } else {
       taken.add(head);
@@ -142,6 +142,7 @@ function assertServesAsDescribed(bed: Bed, maxDescriptors: number): void {
     }
   }
 
+  for (const [i, { all }] of bed.blocks.entries()) all.set(before[i] ?? []);
   const chains: Chain<Pieces>[] = bed.takeAll();
   assert.equal(device.brokenBy?.fault, breaks);
   assert.deepEqual(
@@ -238,16 +239,6 @@ const indirect = fc.record({
   next: fc.nat(SIZE),
 });
 
-/**
- * Whether the table that a descriptor names is where the device writes what it has used: then the
- * table changes while the queue is served, and what is wrong with it depends on when one looks.
- */
-function isInUsedRing({ address, length, flags }: Descriptor): boolean {
-  const areas = layOutQueue(SIZE, LOW);
-  return (flags & INDIRECT) !== 0 && address < BigInt(endOfQueue(areas)) &&
-    address + BigInt(length) > BigInt(areas.usedRing);
-}
-
 /** Chains that lie in order, as a driver makes them: else few random chains would be good ones. */
 const orderly = fc.tuple(
   fc.array(fc.tuple(address, fc.integer({ min: 1, max: 300 })), {
@@ -309,7 +300,6 @@ Deno.test("DeviceQueue serves random rings as the plain description says, and to
   let bad = 0;
   fc.assert(
     fc.property(descriptors, tables, heads, index, conditions, (main, rest, entries, idx, how) => {
-      fc.pre(![...main, ...rest.flat()].some(isInUsedRing));
       const bed = new Bed({ size: SIZE, ...how });
       bed.describe(main);
       for (const [i, table] of rest.entries()) bed.describe(table, TABLES[i]);
