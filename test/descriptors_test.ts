@@ -98,7 +98,7 @@ Deno.test(`${FIDS} fids and a tree of ${TREE} files with ${LIMIT} descriptors`, 
   await makeFiles(`${root}/h`, FIDS);
   await makeFiles(`${root}/t`, TREE);
   await using honest = await Honest.begin(victim);
-  const before = victim.descriptors;
+  const before = victim.held;
   const holder = await connect(victim.address("unix"));
   const top = await holder.attach();
   const fids = await holdFids(holder, top);

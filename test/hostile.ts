@@ -8,15 +8,12 @@ import { tmpdir } from "node:os";
 import { Client, type Fid } from "../lib/client/mod.ts";
 import { decode, encode, NOFID, NOTAG, type RMessage, type TMessage } from "../lib/p9/mod.ts";
 import { dial, parseDialAddress } from "../lib/transport/mod.ts";
+import { holdings } from "./processes.ts";
 
 const MAIN = new URL("../cli/main.ts", import.meta.url).pathname;
 const PATIENCE_MS = 20_000;
 /** Pause of the honest client between two requests. */
 const PAUSE_MS = 2;
-/** Descriptors, and MiB, that a thread of Deno's has at most. */
-const PER_HELPER = 8;
-/** Helpers that two serving threads may start beyond their first. */
-const MORE_HELPERS = 12;
 
 /** How a {@linkcode Victim} is started. */
 export interface VictimOptions {
@@ -110,6 +107,11 @@ export class Victim implements AsyncDisposable {
     return this.#addresses.find((each) => each.startsWith(`${kind}:`)) ?? "";
   }
 
+  /** Descriptors that it has open, those of its helper threads not counted. */
+  get held(): number {
+    return holdings(this.pid).count;
+  }
+
   /** Descriptors that it has open. */
   get descriptors(): number {
     return [...Deno.readDirSync(`/proc/${this.pid}/fd`)].length;
@@ -126,23 +128,20 @@ export class Victim implements AsyncDisposable {
     assert(!this.#hasEnded, `the server has ended: ${this.log}`);
   }
 
-  /** Waits until it has no more descriptors and not much more memory than before. */
+  /** Waits until it holds no more descriptors and not much more memory than before. */
   async settles(descriptors: number, residentMiB: number): Promise<void> {
-    // Helpers that were started meanwhile stay, and have descriptors and memory of their own.
-    descriptors += PER_HELPER * MORE_HELPERS;
-    residentMiB += PER_HELPER * MORE_HELPERS;
     // Garbage goes when something new is made: somebody honest asks for this and that.
     const honest = await connect(this.address("unix"));
     try {
       await until(
         () =>
           `at most ${descriptors} descriptors and ${residentMiB} MiB, ` +
-          `not ${this.descriptors} and ${this.residentMiB}`,
+          `not ${this.held} and ${this.residentMiB}`,
         async () => {
           const root = await honest.attach();
           for (let i = 0; i < 200; i++) await root.getattr();
           await root.clunk();
-          return this.descriptors - 1 <= descriptors && this.residentMiB <= residentMiB;
+          return this.held - 1 <= descriptors && this.residentMiB <= residentMiB;
         },
       );
     } finally {

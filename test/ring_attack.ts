@@ -43,6 +43,7 @@ import {
   type UsedEntry,
   usedRingSize,
 } from "../lib/virtio/mod.ts";
+import { descriptors } from "./processes.ts";
 import type { Task } from "./ring_attack_worker.ts";
 
 // A test must not load it within itself.
@@ -150,23 +151,6 @@ export class Victim implements AsyncDisposable {
     await this.#running?.stop(0);
     await Deno.remove(this.#folder, { recursive: true });
   }
-}
-
-/** What the descriptors of a process are; nothing if it is gone or not ours to look at. */
-export function descriptors(pid: number): string[] {
-  const links: string[] = [];
-  try {
-    for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
-      try {
-        links.push(Deno.readLinkSync(`/proc/${pid}/fd/${name}`));
-      } catch {
-        // Closed meanwhile.
-      }
-    }
-  } catch {
-    return [];
-  }
-  return links;
 }
 
 /** How many mappings of guest memory a process has. */

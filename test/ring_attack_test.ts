@@ -61,11 +61,11 @@ import {
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
 } from "../lib/virtio/mod.ts";
+import { holdings } from "./processes.ts";
 import {
   chainOf,
   DATA,
   desc,
-  descriptors,
   guestMappings,
   HIGH,
   HIGH_SIZE,
@@ -1632,7 +1632,7 @@ Deno.test("a device serves the next monitor, whatever the one before did", async
     };
     await assertNext();
     const pid = victim.pid("device");
-    const before = descriptors(pid).length;
+    const before = holdings(pid).count;
     for (const [name, mischief] of Object.entries(MISCHIEF)) {
       await t.step(`one that ${name}`, async () => {
         for (let round = 0; round < MISCHIEF_ROUNDS; round++) {
@@ -1698,7 +1698,7 @@ Deno.test("a device serves the next monitor, whatever the one before did", async
       });
     }
     assert.equal(victim.pid("device"), pid, "the process is the one from the beginning");
-    await until("as few descriptors as before", () => descriptors(pid).length <= before);
+    await until("as few descriptors as before", () => holdings(pid).count <= before);
     assert.equal(guestMappings(pid), 0);
     assert.deepEqual(victim.told("Cannot carry out"), []);
   } finally {

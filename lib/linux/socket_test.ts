@@ -130,7 +130,7 @@ test("peerCredentials() knows the other end", (box) => {
 
 test("peerGroups() knows the further groups of the other end", (box) => {
   const [left] = pairOf(box);
-  const said = /^Groups:(.*)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "";
+  const said = /^Groups:(.*)$/m.exec(Deno.readTextFileSync("/proc/thread-self/status"))?.[1] ?? "";
   const groups = said.trim().split(/\s+/).filter((each) => each !== "").map(Number);
   assert.deepEqual(linux.peerGroups(left), groups);
   assert.equal(linux.peerGroups(box.file("a")), -linux.ENOTSOCK);

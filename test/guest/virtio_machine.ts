@@ -13,6 +13,7 @@ import {
 } from "../../lib/serve/mod.ts";
 import { type GuestOptions, quote } from "../../lib/guest/guest.ts";
 import { findQemu, sharedMemoryArgs, vhostUserArgs } from "../../lib/guest/qemu.ts";
+import { descriptors } from "../processes.ts";
 import { ServerFailure } from "./serving.ts";
 import type { ServerLine } from "./virtio_server.ts";
 
@@ -151,7 +152,7 @@ export class VirtioServer implements AsyncDisposable {
       const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`).catch(() => "");
       for (const child of text.split(" ").map(Number)) {
         if (child === 0 || child === besides) continue;
-        if ((await descriptorsOf(child)).includes(`socket:[${inode}]`)) return child;
+        if (descriptors(child).includes(`socket:[${inode}]`)) return child;
       }
       await pause(100);
     }
@@ -263,26 +264,6 @@ async function socketInode(path: string): Promise<string> {
   const inode = line?.trim().split(/ +/)[6];
   if (inode === undefined) throw new ServerFailure(`Cannot find the socket "${path}"`);
   return inode;
-}
-
-/**
- * List what the descriptors of a process lead to.
- *
- * @param pid The process.
- * @returns Targets such as `socket:[4711]` and paths; none if the process is gone.
- */
-export async function descriptorsOf(pid: number): Promise<string[]> {
-  const found: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
-      // One that was closed meanwhile does not count.
-      const target = await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => null);
-      if (target !== null) found.push(target);
-    }
-  } catch {
-    // The process is gone.
-  }
-  return found;
 }
 
 /**

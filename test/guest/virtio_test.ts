@@ -18,8 +18,9 @@ import { Guest, type GuestOptions, quote } from "../../lib/guest/guest.ts";
 import type { Initramfs } from "../../lib/guest/initramfs.ts";
 import { guestMemoryIn, IoTrace, parseTransfer, placementOf } from "./io_trace.ts";
 import { GuestKernel } from "../../lib/guest/kernel.ts";
+import { difference, type Holdings, holdings } from "../processes.ts";
 import { requireTools, which } from "./missing.ts";
-import { descriptorsOf, Monitor, pause, virtioGuest, VirtioServer } from "./virtio_machine.ts";
+import { Monitor, pause, virtioGuest, VirtioServer } from "./virtio_machine.ts";
 
 const isFull = Deno.env.get("VIRTFS_TEST_PROFILE") === "full";
 const only = Deno.env.get("VIRTFS_MOUNT_ONLY") ?? "";
@@ -136,8 +137,19 @@ async function assertNothingHeld(server: VirtioServer): Promise<void> {
   assert.fail(`the server holds on to ${held}`);
 }
 
-async function descriptorCount(server: VirtioServer, tag: string): Promise<number> {
-  return (await descriptorsOf(await server.deviceProcess(tag))).length;
+/** What the process of a device holds. */
+async function holdingsOf(server: VirtioServer, tag: string): Promise<Holdings> {
+  return holdings(await server.deviceProcess(tag));
+}
+
+/** Asserts that the process of a device holds as many descriptors as before. */
+async function assertSameHoldings(
+  server: VirtioServer,
+  tag: string,
+  before: Holdings,
+): Promise<void> {
+  const now = await holdingsOf(server, tag);
+  assert.equal(now.count, before.count, difference(now, before));
 }
 
 /** What guests have besides the exercise: a program that locks, which busybox has not. */
@@ -174,7 +186,7 @@ Deno.test({
         ],
       });
       const tags = ["first", "second", "third"];
-      const empty = await descriptorCount(server, "first");
+      const empty = await holdingsOf(server, "first");
       const options: GuestOptions = {
         prepare,
         ...await virtioGuest(server, { tags, monitor: "first.qmp" }),
@@ -184,7 +196,7 @@ Deno.test({
         using monitor = await Monitor.connect(`${server.folder}/first.qmp`);
         await exerciseMounts(t, guest, server, folder, true);
         for (const tag of tags) await warmUp(guest, tag);
-        const idle = await descriptorCount(server, "first");
+        const idle = await holdingsOf(server, "first");
         const steps = new MachineSteps(server, guest, monitor, folder, other, idle);
         await t.step("nothing is held after the mounts", () => assertNothingHeld(server));
         await t.step("payloads go between files and guest memory", () => steps.zeroCopy());
@@ -204,7 +216,7 @@ Deno.test({
             const base = tag === "third" ? other : folder;
             await assertSameFile(`${base}/next`, `${folder}/payload`);
           }
-          assert.equal(await descriptorCount(server, "first"), idle);
+          await assertSameHoldings(server, "first", idle);
           await assertNothingHeld(server);
           await next.shutdown();
         });
@@ -225,8 +237,8 @@ class MachineSteps {
   readonly #monitor: Monitor;
   readonly #folder: string;
   readonly #other: string;
-  /** Descriptors of the first device's process with nothing mounted. */
-  readonly #idle: number;
+  /** What the first device's process holds with nothing mounted. */
+  readonly #idle: Holdings;
 
   constructor(
     server: VirtioServer,
@@ -234,7 +246,7 @@ class MachineSteps {
     monitor: Monitor,
     folder: string,
     other: string,
-    idle: number,
+    idle: Holdings,
   ) {
     this.#server = server;
     this.#guest = guest;
@@ -367,16 +379,16 @@ class MachineSteps {
   /**
    * Kills the guest while it works.
    *
-   * @param empty Descriptors of a device's process that never had a guest.
+   * @param empty What a device's process holds that never had a guest.
    */
-  async killGuest(empty: number): Promise<void> {
+  async killGuest(empty: Holdings): Promise<void> {
     await this.#startLoad();
     const from = this.#server.events.length;
     await this.#guest[Symbol.asyncDispose]();
     await this.#server.logged("the virtual machine has left", from);
     await assertNothingHeld(this.#server);
-    const left = await descriptorsOf(await this.#server.deviceProcess("first"));
-    assert.ok(left.length <= empty, `there were ${empty} descriptors, now ${left.join(" ")}`);
+    const left = await holdingsOf(this.#server, "first");
+    assert.ok(left.count <= empty.count, difference(left, empty));
     const pid = await this.#server.deviceProcess("first");
     assert.deepEqual(guestMemoryIn(await Deno.readTextFile(`/proc/${pid}/maps`)), []);
   }
@@ -420,9 +432,7 @@ class MachineSteps {
 
   async #assertIdle(): Promise<void> {
     await assertNothingHeld(this.#server);
-    const pid = await this.#server.deviceProcess("first");
-    const left = await descriptorsOf(pid);
-    assert.equal(left.length, this.#idle, `more descriptors than before: ${left.join(" ")}`);
+    await assertSameHoldings(this.#server, "first", this.#idle);
   }
 }
 
