@@ -56,10 +56,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "lib/fs",
       "lib/transport",
       "lib/server",
+      "lib/trace",
     ],
   },
   "lib/guest": { ...FREE, npm: false, imports: [] },
-  "lib/trace": { ...FREE, imports: ["lib/p9", "lib/virtio", "lib/transport"] },
+  "lib/trace": {
+    ...FREE,
+    imports: ["lib/p9", "lib/virtio", "lib/linux", "lib/vhost", "lib/transport", "lib/client"],
+  },
   "lib/fuzz": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/trace"] },
   "lib/bench": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/guest", "lib/trace"] },
   "cli": {

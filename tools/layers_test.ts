@@ -61,7 +61,7 @@ const refused: [path: string, source: string, rule: string, message: string][] =
     "lib/trace/observe.ts",
     'import { Session } from "../server/mod.ts";',
     "direction",
-    "Cannot import lib/server/mod.ts from lib/trace/observe.ts: lib/trace imports only lib/p9, lib/virtio, lib/transport",
+    "Cannot import lib/server/mod.ts from lib/trace/observe.ts: lib/trace imports only lib/p9, lib/virtio, lib/linux, lib/vhost, lib/transport, lib/client",
   ],
   [
     "lib/p9/text.ts",

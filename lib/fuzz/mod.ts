@@ -1,0 +1,6 @@
+/**
+ * Finding bugs in 9P servers, clients, codecs and virtio rings: engines, oracles, shrinking, reports.
+ *
+ * @module
+ */
+export type * from "./types.ts";
