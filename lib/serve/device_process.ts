@@ -187,12 +187,23 @@ function firstMessage(lines: Lines): [ToDevice, string[]] | null {
   }
 }
 
+/**
+ * Has Deno make what it watches signals with, two descriptors and a thread. By itself it does so
+ * whenever its event loop first has nothing to do, which may be long after a guest came.
+ */
+function settleSignals(): void {
+  const nothing = (): void => {};
+  Deno.addSignalListener("SIGWINCH", nothing);
+  Deno.removeSignalListener("SIGWINCH", nothing);
+}
+
 async function main(): Promise<void> {
   // Whoever started us decides when we end: Ctrl-C and systemd signal the whole group.
   ignoreSignal(SIGINT);
   ignoreSignal(SIGTERM);
   ignoreSignal(SIGXFSZ);
   umask(0);
+  settleSignals();
   const lines = new Lines();
   const first = firstMessage(lines);
   if (first === null || first[0].kind !== "start") return;
