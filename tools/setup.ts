@@ -12,6 +12,7 @@
 const PACKAGES = {
   "acl": "access control lists in tests of the host tree",
   "attr": "extended attributes, checked from outside",
+  "btrfs-progs": "file systems with quotas",
   "busybox-static": "user space of the guests",
   "cpio": "initial file systems of the guests",
   "debootstrap": "root file systems of guests",

@@ -9,6 +9,7 @@
 export type Tool =
   | "apt"
   | "attr"
+  | "btrfs"
   | "busybox"
   | "debootstrap"
   | "diod"
@@ -39,6 +40,7 @@ interface Provision {
 const PROVISIONS: Readonly<Record<Tool, Provision>> = {
   apt: { commands: ["apt-get", "apt-cache", "dpkg-deb"], packages: ["apt", "dpkg"] },
   attr: { commands: ["setfattr", "getfattr"], packages: ["attr"] },
+  btrfs: { commands: ["btrfs", "mkfs.btrfs"], packages: ["btrfs-progs"] },
   busybox: { commands: ["busybox"], packages: ["busybox-static"], or: "apt" },
   debootstrap: { commands: ["debootstrap"], packages: ["debootstrap"] },
   diod: { commands: ["diod"], packages: ["diod"] },

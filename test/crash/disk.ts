@@ -14,16 +14,27 @@ export interface DiskOptions {
   readonly real?: string;
   /** Further words for `mkfs.ext4`. */
   readonly words?: readonly string[];
+  /**
+   * Bytes that its quota allows, as `btrfs qgroup limit` takes them; the file system is Btrfs then.
+   * Not every kernel has quotas for ext4.
+   */
+  readonly quota?: string;
 }
 
 /** Prepares everything in a mount namespace that ends with its last process. */
 const HOLD = `
-size=$1 real=$2 base=$3; shift 3
+size=$1 real=$2 quota=$3 base=$4; shift 4
 mount -t tmpfs -o "size=$real" none "$base" || exit
 mkdir "$base/export" && truncate -s "$size" "$base/image" || exit
-mkfs.ext4 -q -m 0 -E lazy_itable_init=0,nodiscard "$@" "$base/image" || exit
-mount -o loop "$base/image" "$base/export" && chmod 777 "$base/export" || exit
-rmdir "$base/export/lost+found"
+if [ -z "$quota" ]; then
+  mkfs.ext4 -q -m 0 -E lazy_itable_init=0,nodiscard "$@" "$base/image" || exit
+  mount -o loop "$base/image" "$base/export" && rmdir "$base/export/lost+found" || exit
+else
+  mkfs.btrfs -q -m single -d single "$base/image" >/dev/null || exit
+  mount -o loop "$base/image" "$base/export" || exit
+  btrfs quota enable "$base/export" && btrfs qgroup limit "$quota" 0/5 "$base/export" || exit
+fi
+chmod 777 "$base/export" || exit
 echo ready
 exec sleep infinity`;
 
@@ -33,7 +44,7 @@ mkdir "$2/export" && mount -o loop "$1" "$2/export" || exit
 echo ready
 exec sleep infinity`;
 
-/** A file system ext4 in a namespace of its own. Disposing makes it go. */
+/** A file system in a namespace of its own. Disposing makes it go. */
 export class Disk implements AsyncDisposable {
   /** Where it is mounted, for processes in the namespace. */
   readonly root: string;
@@ -57,8 +68,8 @@ export class Disk implements AsyncDisposable {
 
   /** Makes one. It takes root. */
   static async make(options: DiskOptions): Promise<Disk> {
-    const { size, real = size, words = [] } = options;
-    return await Disk.#hold(HOLD, (folder) => [size, real, folder, ...words]);
+    const { size, real = size, words = [], quota = "" } = options;
+    return await Disk.#hold(HOLD, (folder) => [size, real, quota, folder, ...words]);
   }
 
   /** Mounts the image of a disk, which gets what its journal holds. */

@@ -1,5 +1,6 @@
 /**
- * What a client hears when the disk below the export is full, fails or becomes read-only.
+ * What a client hears when the disk below the export is full, fails or becomes read-only, or its quota
+ * is used up.
  */
 import assert from "node:assert/strict";
 import { Client, type Fid } from "../../lib/client/mod.ts";
@@ -13,6 +14,7 @@ import {
   SETATTR_MODE,
   SETATTR_SIZE,
 } from "../../lib/p9/mod.ts";
+import { requireTools } from "../guest/missing.ts";
 import { Served } from "../served.ts";
 import { Disk, type DiskOptions } from "./disk.ts";
 import { KEEPINGS, lookAt } from "./look.ts";
@@ -71,18 +73,23 @@ async function touch(root: Fid, name: string): Promise<void> {
   await folder.create(name, { flags: O_RDWR | O_EXCL });
 }
 
-/** Writes block after block until the disk is full. Returns how long the file is then. */
-async function fill(file: Fid): Promise<number> {
+/** Writes block after block until there is no room. Returns how long the file is then. */
+async function fill(file: Fid, end: ErrnoName = "ENOSPC"): Promise<number> {
   let size = 0;
   // What was set aside for more than it takes is free once all is written out.
   for (const length of [BLOCK, 4096, 4096, 4096]) {
-    size = await writeOn(file, size, new Uint8Array(length).fill(7));
+    size = await writeOn(file, size, new Uint8Array(length).fill(7), end);
     await file.fsync();
   }
   return size;
 }
 
-async function writeOn(file: Fid, from: number, block: Uint8Array): Promise<number> {
+async function writeOn(
+  file: Fid,
+  from: number,
+  block: Uint8Array,
+  end: ErrnoName,
+): Promise<number> {
   for (let at = from;;) {
     const { number: fid } = file;
     try {
@@ -92,7 +99,7 @@ async function writeOn(file: Fid, from: number, block: Uint8Array): Promise<numb
       at += count;
       assert.ok(count > 0, "a write that writes nothing is no answer");
     } catch (error) {
-      assert.equal(error, errno("ENOSPC"));
+      assert.equal(error, errno(end));
       return at;
     }
   }
@@ -161,6 +168,52 @@ for (const keeping of KEEPINGS) {
           assert.deepEqual([...found.keys()].sort(), ["again", "folder", "more", "small"]);
         },
       ),
+  });
+}
+
+for (const keeping of KEEPINGS) {
+  Deno.test({
+    name: `${keeping.model}: a quota that is used up is told of, and nothing is lost`,
+    ignore: ignore || requireTools(["btrfs"]),
+    fn: () =>
+      onDisk({ size: "160M", quota: "8M", args: keeping.args }, async ({ disk, root }) => {
+        await root.mkdir("folder");
+        await touch(root, "small");
+        await using small = await root.walk(["small"]);
+        await small.setxattr("user.kept", new Uint8Array([1, 2, 3]));
+        await using large = await create(root, "large");
+        const size = await fill(large, "EDQUOT");
+        assert.ok(size > 4 << 20 && size < 8 << 20, `${size} bytes`);
+
+        const tooMuch = new Uint8Array(16_000);
+        const making: Record<string, () => Promise<unknown>> = {
+          mkdir: () => root.mkdir("new"),
+          create: () => create(root, "new"),
+          symlink: () => root.symlink("new", "target"),
+          mknod: () => root.mknod("new", { mode: S_IFIFO | 0o600 }),
+        };
+        for (const [what, make] of Object.entries(making)) {
+          await fails("EDQUOT", make(), what);
+          await fails("ENOENT", root.walk(["new"]), `after ${what}`);
+        }
+        await fails("EDQUOT", large.write(tooMuch, BigInt(size)), "write");
+
+        // All that was confirmed is there.
+        assert.equal(Number((await large.getattr()).size), size);
+        const content = await (await open(root, "large", 0)).readAll();
+        assert.equal(content.length, size);
+        assert.ok(content.every((byte) => byte === 7));
+        assert.deepEqual(await small.getxattr("user.kept"), new Uint8Array([1, 2, 3]));
+
+        assert.ok(await disk.sh('btrfs qgroup limit none 0/5 "$1"'));
+        await root.mkdir("new");
+        await large.write(tooMuch, BigInt(size));
+        await large.fsync();
+        const { found, faults } = lookAt(disk.outside, keeping);
+        assert.deepEqual(faults.filter((fault) => !fault.includes(".virtfs_staging is")), []);
+        assert.deepEqual([...found.keys()].sort(), ["folder", "large", "new", "small"]);
+        assert.equal(Number((await large.getattr()).size), size + tooMuch.length);
+      }),
   });
 }
 
