@@ -6,6 +6,7 @@
  *                                       "plain" has regular files and folders only
  *   helper manifest DIR                 one line per entry: path in hex, type, mode, links, size, hash
  *   helper mkmany DIR COUNT             COUNT empty files
+ *   helper socket FILE                  a socket that nobody listens on
  *   helper names DIR                    the names in DIR, each ended by NUL, in getdents order
  *   helper bigwrite FILE OFFSET         64 KiB of a pattern at OFFSET
  *   helper bigcheck FILE OFFSET         whether they are there, with nothing before and after
@@ -999,6 +1000,10 @@ int main(int count, char **words) {
     return make_tree(words[2], (unsigned)atoi(words[3]), !strcmp(words[4], "plain"));
   }
   if (!strcmp(command, "manifest") && count == 3) return manifest(words[2]);
+  if (!strcmp(command, "socket") && count == 3) {
+    REQUIRE(mknod(words[2], S_IFSOCK | 0640, 0) == 0, "cannot make socket %s", words[2]);
+    return 0;
+  }
   if (!strcmp(command, "mkmany") && count == 4) return make_many(words[2], (unsigned)atoi(words[3]));
   if (!strcmp(command, "names") && count == 3) return print_names(words[2]);
   if (!strcmp(command, "bigwrite") && count == 4) return big_write(words[2], atoll(words[3]));
@@ -1006,6 +1011,6 @@ int main(int count, char **words) {
   if (!strcmp(command, "check") && count >= 4) {
     return run_check(words[2], words[3], count > 4 ? words[4] : NULL);
   }
-  fprintf(stderr, "usage: helper mktree|manifest|mkmany|names|bigwrite|bigcheck|check ...\n");
+  fprintf(stderr, "usage: helper mktree|manifest|mkmany|socket|names|bigwrite|bigcheck|check ...\n");
   return 2;
 }
