@@ -16,6 +16,7 @@ import {
   type Tool,
 } from "../guest/mod.ts";
 import { missingPrivilege } from "./lab/launch.ts";
+import { leftLoopDevices } from "./lab/leftovers.ts";
 
 /** Time for a probe guest to boot with KVM, in milliseconds; it takes one or two seconds. */
 const PROBE_MS = 20_000;
@@ -124,6 +125,16 @@ export async function diagnose(doing: (what: string) => void): Promise<Diagnosis
     packages: [],
     isOptional: true,
   });
+  const left = await leftLoopDevices();
+  if (left.length > 0) {
+    findings.push({
+      what: "left by a run that was killed",
+      state: "slow",
+      detail: `${left.join(", ")}: the next run removes what the kernel lets go`,
+      packages: [],
+      isOptional: true,
+    });
+  }
   const canBoot = findings.every(({ state, isOptional }) => isOptional || state !== "missing");
   doing("booting a probe guest with KVM");
   const kvm = qemu === undefined ? NO_QEMU : await probe(qemu);

@@ -20,8 +20,9 @@ import {
   turnsOf,
 } from "./figures_plan.ts";
 import { LaunchedLab } from "./lab/launch.ts";
+import { removeLeftLoopDevices } from "./lab/leftovers.ts";
 import type { LabEvent, LabTask, RawSample } from "./lab/protocol.ts";
-import { writeResults } from "./results.ts";
+import { emptySetup, writeResults } from "./results.ts";
 import type { Cell, Results, Sample, Setup } from "./results_types.ts";
 
 const MIB = 2 ** 20;
@@ -118,6 +119,17 @@ export async function runFigures(
   const machine = await chooseMachine(options.accelerator, (what) => listener.doing(what));
   for (const note of machine.notes) listener.note(note);
   if (options.earlier !== null) checkPlace(options.earlier, machine);
+  if (machine.isPrivileged) {
+    const { removed, held } = await removeLeftLoopDevices();
+    if (removed.length > 0) {
+      listener.note(`removed what a killed run has left: ${removed.join(", ")}`);
+    }
+    if (held.length > 0) {
+      listener.note(
+        `the kernel holds what a killed run has left, until it starts anew: ${held.join(", ")}`,
+      );
+    }
+  }
   const stores = Math.max(...columns.map(({ fileSystems }) => fileSystems));
   const storeBytes = stores * (extent.sizeBytes * 2.2 + 64 * MIB);
   const backing = options.backing ?? placeFor(storeBytes, machine.isPrivileged);
@@ -376,35 +388,10 @@ function whole(results: Results): Results {
   const had = new Set(results.setups.map(({ id }) => id));
   const absent = new Map<string, Setup>();
   for (const { setup: id, series, fileSystems } of results.cells) {
-    if (!had.has(id)) absent.set(id, emptySetup(id, series, fileSystems));
+    if (!had.has(id)) absent.set(id, emptySetup(series, fileSystems));
   }
   const order = [...new Set(results.cells.map(({ setup }) => setup))];
   const setups = [...results.setups, ...absent.values()];
   setups.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
   return { ...results, setups };
-}
-
-function emptySetup(id: string, series: string, fileSystems: number): Setup {
-  return {
-    id,
-    series,
-    fileSystems,
-    server: null,
-    protocol: null,
-    transport: null,
-    msizeAsked: null,
-    msizeObtained: null,
-    cacheMode: null,
-    rsize: null,
-    wsize: null,
-    mountOptions: null,
-    exportOptions: null,
-    backing: {
-      kind: "folder",
-      fileSystem: null,
-      hostFileSystem: null,
-      isDirect: false,
-      isRotational: null,
-    },
-  };
 }

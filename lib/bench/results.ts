@@ -4,7 +4,7 @@
  * @module
  */
 import { results as schema, RESULTS_SCHEMA } from "./results_schema.ts";
-import type { Cell, Results } from "./results_types.ts";
+import type { Cell, Results, Setup } from "./results_types.ts";
 
 /** Most bytes of a results file that is read. */
 const MOST_BYTES = 64 << 20;
@@ -89,6 +89,32 @@ export function cellKey(
   return `${operation} ${blockBytes} ${fileSystems} ${series}`;
 }
 
+/** A setup of which nothing is known but what it would be. */
+export function emptySetup(series: string, fileSystems: number): Setup {
+  return {
+    id: `${series}/${fileSystems}`,
+    series,
+    fileSystems,
+    server: null,
+    protocol: null,
+    transport: null,
+    msizeAsked: null,
+    msizeObtained: null,
+    cacheMode: null,
+    rsize: null,
+    wsize: null,
+    mountOptions: null,
+    exportOptions: null,
+    backing: {
+      kind: "folder",
+      fileSystem: null,
+      hostFileSystem: null,
+      isDirect: false,
+      isRotational: null,
+    },
+  };
+}
+
 /**
  * Reads a results file.
  *
@@ -118,6 +144,12 @@ export async function readResults(path: string): Promise<Results> {
 
 function reason(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
+    return "the disk is full; what was there before is there still";
+  }
+  if (error instanceof Error && "code" in error && error.code === "EDQUOT") {
+    return "the quota is used up; what was there before is there still";
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { emptySetup } from "./results.ts";
 import { RESULTS_SCHEMA } from "./results_schema.ts";
 import type { Cell, Results, Sample, Setup } from "./results_types.ts";
 
@@ -25,19 +26,7 @@ export function sampleOf(value: number, order = 0, bytes = 1_000_000): Sample {
 /** A setup that says as little as it may. */
 export function setupOf(series: string, fileSystems = 1, rest: Partial<Setup> = {}): Setup {
   return {
-    id: `${series}/${fileSystems}`,
-    series,
-    fileSystems,
-    server: null,
-    protocol: null,
-    transport: null,
-    msizeAsked: null,
-    msizeObtained: null,
-    cacheMode: null,
-    rsize: null,
-    wsize: null,
-    mountOptions: null,
-    exportOptions: null,
+    ...emptySetup(series, fileSystems),
     backing: {
       kind: "image",
       fileSystem: "ext4",
