@@ -3,22 +3,15 @@
  *
  * @module
  */
+import { type HostFacts, hostFacts } from "../lib/bench/mod.ts";
 
 /** Clock ticks per second in /proc, which Linux has fixed at 100 for programs. */
 const TICKS = 100;
 
-/** The machine and how busy it is. */
-export interface Host {
+/** The machine, how busy it is, and what runs our code. */
+export interface Host extends HostFacts {
   /** When it was asked, ISO 8601. */
   readonly at: string;
-  /** Kernel release. */
-  readonly kernel: string;
-  /** Name of the processor. */
-  readonly processor: string;
-  /** Processors that may be used. */
-  readonly processors: number;
-  /** Bytes of memory. */
-  readonly memoryBytes: number;
   /** Load averages of 1, 5 and 15 minutes. */
   readonly load: readonly number[];
   /** Version of Deno. */
@@ -29,13 +22,9 @@ export interface Host {
 
 /** Asks the machine. */
 export function inspectHost(): Host {
-  const cpus = Deno.readTextFileSync("/proc/cpuinfo");
   return {
     at: new Date().toISOString(),
-    kernel: Deno.osRelease(),
-    processor: /model name\s*: (.*)/.exec(cpus)?.[1] ?? "unknown",
-    processors: navigator.hardwareConcurrency,
-    memoryBytes: Deno.systemMemoryInfo().total,
+    ...hostFacts(),
     load: Deno.loadavg().map((value) => Math.round(value * 100) / 100),
     deno: Deno.version.deno,
     v8: Deno.version.v8,

@@ -3,26 +3,10 @@
  *
  * @module
  */
-import {
-  measureMicro,
-  type Results,
-  short,
-  shown,
-  summarize,
-  table,
-  writeResults,
-} from "../lib/bench/mod.ts";
-import {
-  benchCommand,
-  Countdown,
-  decimal,
-  freshSeed,
-  parseWords,
-  resultsWithoutGuest,
-  untilSignal,
-  wholeNumber,
-} from "./bench_words.ts";
-import { EXIT, type Output, writeJson } from "./output.ts";
+import { measureMicro, type Results, short, shown, summarize, table } from "../lib/bench/mod.ts";
+import { measureAndTell } from "./bench_measured.ts";
+import { benchCommand, decimal, parseWords, wholeNumber } from "./bench_words.ts";
+import { EXIT, type Output } from "./output.ts";
 
 interface Options {
   readonly filter: string;
@@ -54,25 +38,19 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     .option("--json", "write the results as one line of JSON instead of a table");
   if (!parseWords(command, args)) return EXIT.done;
   const options = command.opts<Options>();
-  const seed = options.seed ?? freshSeed();
-  using countdown = new Countdown(output);
-  const results = await untilSignal((signal) =>
-    resultsWithoutGuest("micro", args, seed, () =>
+  return await measureAndTell({
+    kind: "micro",
+    args,
+    options,
+    measure: (conditions) =>
       measureMicro({
+        ...conditions,
         rounds: options.rounds,
         roundMs: options.seconds * 1000,
         filter: options.filter,
-        seed,
-        signal,
-        onProgress: (share, what) => countdown.update(share, what),
-      }))
-  );
-  countdown[Symbol.dispose]();
-  if ("exitCode" in results) return results.exitCode;
-  if (options.out !== undefined) writeResults(options.out, results);
-  if (options.json === true) writeJson(output, results);
-  else output.out(textOf(results));
-  return EXIT.done;
+      }),
+    textOf,
+  }, output);
 }
 
 function textOf({ measurements }: Results): string {

@@ -13,22 +13,18 @@ import {
   summarize,
   table,
   timeText,
-  writeResults,
 } from "../lib/bench/mod.ts";
 import { parseDialAddress } from "../lib/transport/mod.ts";
+import { measureAndTell } from "./bench_measured.ts";
 import {
   benchCommand,
   BenchUsageError,
-  Countdown,
   decimal,
-  freshSeed,
   parseWords,
   repeated,
-  resultsWithoutGuest,
-  untilSignal,
   wholeNumber,
 } from "./bench_words.ts";
-import { EXIT, type Output, writeJson } from "./output.ts";
+import { EXIT, type Output } from "./output.ts";
 
 interface Options {
   readonly target?: readonly string[];
@@ -85,13 +81,15 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     .option("--json", "write the results as one line of JSON instead of a table");
   if (!parseWords(command, args)) return EXIT.done;
   const options = command.opts<Options>();
-  const seed = options.seed ?? freshSeed();
   const targets = targetsOf(options);
   const operations = operationsOf(options.ops);
-  using countdown = new Countdown(output);
-  const results = await untilSignal((signal) =>
-    resultsWithoutGuest("rpc", args, seed, () =>
+  return await measureAndTell({
+    kind: "rpc",
+    args,
+    options,
+    measure: (conditions) =>
       measureRpc({
+        ...conditions,
         targets,
         operations,
         depth: options.depth,
@@ -101,17 +99,9 @@ export async function run(args: readonly string[], output: Output): Promise<numb
         msize: options.msize,
         aname: options.aname,
         uid: options.uid ?? Deno.uid() ?? 0,
-        seed,
-        signal,
-        onProgress: (share, what) => countdown.update(share, what),
-      }))
-  );
-  countdown[Symbol.dispose]();
-  if ("exitCode" in results) return results.exitCode;
-  if (options.out !== undefined) writeResults(options.out, results);
-  if (options.json === true) writeJson(output, results);
-  else output.out(textOf(results));
-  return EXIT.done;
+      }),
+    textOf,
+  }, output);
 }
 
 function targetsOf({ target = [], pid = [] }: Options): RpcTarget[] {

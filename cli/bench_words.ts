@@ -4,9 +4,7 @@
  * @module
  */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import type { Measurement, Results } from "../lib/bench/mod.ts";
-import { EXIT, type Output, Progress } from "./output.ts";
-import { VERSION } from "./version.ts";
+import { type Output, Progress } from "./output.ts";
 
 /** The words of a command are wrong. */
 export class BenchUsageError extends Error {
@@ -73,29 +71,36 @@ export function repeated<T>(
   return (text, before) => [...(before ?? []), parse(text)];
 }
 
-/** Runs something that a signal ends; gives an exit code if one did. */
+/** What came of something that a signal may end. */
+export interface Ended<T> {
+  /** What it gave; undefined if it gave nothing because it was interrupted. */
+  readonly value: T | undefined;
+  /** The signal that ended it, if one did. */
+  readonly signal: "SIGINT" | "SIGTERM" | undefined;
+}
+
+/** Runs something that a signal ends, which may give something all the same. */
 export async function untilSignal<T>(
   work: (signal: AbortSignal) => Promise<T>,
-): Promise<T | { readonly exitCode: number }> {
+): Promise<Ended<T>> {
   const controller = new AbortController();
-  const { promise: hurry, resolve: giveUp } = Promise.withResolvers<{ exitCode: number }>();
-  let exitCode: number | undefined;
+  const { promise: hurry, resolve: giveUp } = Promise.withResolvers<undefined>();
+  let signal: Ended<T>["signal"];
   const listeners = (["SIGINT", "SIGTERM"] as const).map((name) => {
     const listener = () => {
       // Whoever asks twice does not want to wait for tidiness.
-      if (exitCode !== undefined) return giveUp({ exitCode });
-      exitCode = name === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
+      if (signal !== undefined) return giveUp(undefined);
+      signal = name;
       controller.abort(new Error(`Interrupted by ${name}`));
     };
     Deno.addSignalListener(name, listener);
     return () => Deno.removeSignalListener(name, listener);
   });
   try {
-    const result = await Promise.race([work(controller.signal), hurry]);
-    return exitCode === undefined ? result : { exitCode };
+    return { value: await Promise.race([work(controller.signal), hurry]), signal };
   } catch (error) {
-    if (exitCode === undefined) throw error;
-    return { exitCode };
+    if (signal === undefined) throw error;
+    return { value: undefined, signal };
   } finally {
     for (const remove of listeners) remove();
   }
@@ -122,40 +127,6 @@ export class Countdown implements Disposable {
   [Symbol.dispose](): void {
     this.#progress[Symbol.dispose]();
   }
-}
-
-/** Puts measurements without a guest into the form of results. */
-export async function resultsWithoutGuest(
-  kind: "rpc" | "micro",
-  args: readonly string[],
-  seed: number,
-  measure: () => Promise<readonly Measurement[]>,
-): Promise<Results> {
-  const { hostFacts, loadNow, RESULTS_SCHEMA, toolFacts } = await import("../lib/bench/mod.ts");
-  const host = hostFacts();
-  const startedAt = new Date().toISOString();
-  const measurements = await measure();
-  return {
-    schema: RESULTS_SCHEMA,
-    kind,
-    state: "complete",
-    stateReason: null,
-    startedAt,
-    finishedAt: new Date().toISOString(),
-    commandLine: ["virtfs", "bench", kind, ...args],
-    seed,
-    tool: await toolFacts(VERSION),
-    host: { ...host, loadAfter: loadNow() },
-    guest: null,
-    software: {},
-    plan: null,
-    notes: [],
-    setups: [],
-    cells: [],
-    measurements,
-    claims: [],
-    models: [],
-  };
 }
 
 /** Seed of a run that was given none. */

@@ -18,7 +18,7 @@ export interface MicroOptions {
   readonly filter: string;
   /** Seed of the order. */
   readonly seed: number;
-  /** Ends the measurement. */
+  /** Ends the measurement: loops that have samples by then are what was measured. */
   readonly signal?: AbortSignal;
   /** Hears how much is done, from 0 to 1. */
   readonly onProgress?: (share: number, what: string) => void;
@@ -47,9 +47,9 @@ export async function measureMicro(options: MicroOptions): Promise<Measurement[]
   const random = generator(options.seed);
   const total = jobs.length * (options.rounds + 1);
   let done = 0;
-  for (let round = 0; round <= options.rounds; round++) {
+  measuring: for (let round = 0; round <= options.rounds; round++) {
     for (const { each, samples, calls } of shuffled(jobs, random)) {
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted === true) break measuring;
       options.onProgress?.(done++ / total, `${each.group}: ${each.name}`);
       const times = loop(each, options.roundMs);
       // Signals and progress are seen to between rounds.
@@ -59,7 +59,8 @@ export async function measureMicro(options: MicroOptions): Promise<Measurement[]
       for (const time of times) calls.record(Math.max(1, Math.round(time * MICRO_ROUNDS)));
     }
   }
-  return jobs.map(({ each, samples, calls }): Measurement => {
+  const measured = jobs.filter(({ samples }) => samples.length > 0);
+  return measured.map(({ each, samples, calls }): Measurement => {
     const at = (percent: number) => Math.min(calls.percentile(percent), calls.max) / MICRO_ROUNDS;
     return {
       kind: "micro",

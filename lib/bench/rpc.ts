@@ -51,7 +51,10 @@ export interface RpcOptions {
   readonly uid: number;
   /** Seed of the order. */
   readonly seed: number;
-  /** Ends the measurement; what was made on the servers is removed. */
+  /**
+   * Ends the measurement: what was made on the servers is removed, operations that have samples by
+   * then are what was measured.
+   */
   readonly signal?: AbortSignal;
   /** Hears how much is done, from 0 to 1. */
   readonly onProgress?: (share: number, what: string) => void;
@@ -92,14 +95,14 @@ export async function measureRpc(options: RpcOptions): Promise<Measurement[]> {
     const total = jobs.length * (options.rounds + 1);
     let done = 0;
     // Round 0 warms up and counts for nothing.
-    for (let round = 0; round <= options.rounds; round++) {
+    measuring: for (let round = 0; round <= options.rounds; round++) {
       for (const job of shuffled(jobs, random)) {
-        options.signal?.throwIfAborted();
+        if (options.signal?.aborted === true) break measuring;
         options.onProgress?.(done++ / total, `${job.load.target.address}: ${job.name}`);
         await job.run(options.roundMs, round > 0, options.signal);
       }
     }
-    return jobs.map((job) => job.measurement());
+    return jobs.filter((job) => job.hasSamples).map((job) => job.measurement());
   } finally {
     for (const load of loads) await load[Symbol.asyncDispose]();
   }
@@ -275,6 +278,11 @@ class Job {
     this.#operation = operation;
   }
 
+  /** Whether any round that counts was finished. */
+  get hasSamples(): boolean {
+    return this.#rates.length > 0;
+  }
+
   /** Carries the operation out for some time, on all connections at once. */
   async run(ms: number, counts: boolean, signal: AbortSignal | undefined): Promise<void> {
     const { pid } = this.load.target;
@@ -290,7 +298,8 @@ class Job {
       ),
     );
     const seconds = (performance.now() - begun) / 1e3;
-    if (!counts) return;
+    // A sample that was cut short is none.
+    if (!counts || signal?.aborted === true) return;
     const operations = done.reduce((sum, each) => sum + each, 0);
     this.#operations += operations;
     this.#rates.push(operations / seconds);
@@ -355,7 +364,7 @@ class Job {
       unit: "op/s",
       samples: this.#rates,
       latencies: {
-        count: this.#operations,
+        count: latencies.count,
         min: latencies.min,
         mean: latencies.mean,
         p50: at(50),
