@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type Measurement, parseResults, readResults, writeResults } from "../lib/bench/mod.ts";
 import { cellOf, resultsOf } from "../lib/bench/results_test_helper.ts";
 import { loadLibc } from "../lib/linux/mod.ts";
+import { requireTools } from "./guest/missing.ts";
 import { Folder, Virtfs, virtfs } from "./virtfs.ts";
 
 // libc stays loaded: it is opened here so that no test is blamed for it.
@@ -75,24 +76,31 @@ Deno.test("virtfs bench rpc ends tidily on SIGINT, and when it is refused", asyn
   using folder = new Folder();
   await using _server = await serving(folder);
   const target = ["--target", `unix://${folder.socket}`];
-  {
-    await using running = new Virtfs([
-      "bench",
-      "rpc",
-      ...target,
-      "--rounds",
-      "200",
-      "--seconds",
-      "1",
-    ]);
+  const out = `${folder.path}/results.json`;
+  const interrupted = async (seconds: string, afterMs: number): Promise<string> => {
+    const words = ["--rounds", "200", "--seconds", seconds, "--ops", "getattr,read 4k"];
+    await using running = new Virtfs(["bench", "rpc", ...target, ...words, "--out", out]);
     for (let i = 0; i < 500 && names(folder.export).length < 2; i++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     assert.equal(names(folder.export).length, 2);
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
     running.kill("SIGINT");
-    const { code, stderr } = await running.ended;
+    const { code, stdout, stderr } = await running.ended;
     assert.equal(stderr, "");
     assert.equal(code, 130);
+    return stdout;
+  };
+  // In the round that warms up there is nothing to keep.
+  assert.equal(await interrupted("60", 0), "");
+  assert.ok(!names(folder.path).includes("results.json"));
+  // Rounds of a hundredth of a second: some are done by then, and not all 200.
+  assert.match(await interrupted("0.01", 1000), /\n\| getattr +\| /);
+  const results = await readResults(out);
+  assert.deepEqual([results.state, results.stateReason], ["partial", "interrupted by SIGINT"]);
+  for (const { samples, latencies } of results.measurements) {
+    assert.ok(samples.length > 0 && samples.length < 200, `${samples.length} samples`);
+    assert.ok(latencies !== null && latencies.count >= samples.length);
   }
   assert.deepEqual(names(folder.export), ["hello"]);
 
@@ -113,6 +121,60 @@ Deno.test("virtfs bench micro tells nanoseconds as JSON that can be read again",
     assert.equal(unit, "ns/op");
     assert.ok(samples.length === 2 && samples.every((ns) => ns > 1 && ns < 1e6));
   }
+});
+
+Deno.test("virtfs bench micro keeps what it has measured on SIGTERM", async () => {
+  using folder = new Folder();
+  const out = `${folder.path}/results.json`;
+  const words = ["--filter", "Tread", "--rounds", "200", "--seconds", "0.05", "--out", out];
+  await using running = new Virtfs(["bench", "micro", ...words, "--json"]);
+  // It takes 20 s or more to its end.
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  running.kill("SIGTERM");
+  const { code, stdout } = await running.ended;
+  assert.equal(code, 143);
+  const results = await readResults(out);
+  assert.deepEqual(parseResults(stdout, "standard output"), results);
+  assert.deepEqual([results.state, results.stateReason], ["partial", "interrupted by SIGTERM"]);
+  const counts = results.measurements.map(({ samples }) => samples.length);
+  assert.ok(counts.length > 0 && counts.every((count) => count > 0 && count < 200), `${counts}`);
+});
+
+Deno.test({
+  name: "a disk that is full of other things costs no results",
+  // A mount of its own takes root.
+  ignore: requireTools(["mount"]) || Deno.uid() !== 0,
+  fn: async () => {
+    using folder = new Folder();
+    const disk = `${folder.path}/disk`;
+    Deno.mkdirSync(disk);
+    const micro = "bench micro --filter Tread --rounds 2 --seconds 0.001 --out disk/results.json";
+    const script = `set -e; cd "$1"; mount -t tmpfs -o size=64k none disk; shift
+      virtfs() { "$@" ${micro}; }
+      virtfs "$@" >first; cp disk/results.json before
+      head -c 100000 /dev/zero >disk/other 2>/dev/null || true
+      virtfs "$@" >second 2>said && exit 3; status=$?
+      cmp before disk/results.json; ls disk >left; echo "status $status"`;
+    const deno = [
+      Deno.execPath(),
+      "run",
+      "-A",
+      new URL("../cli/main.ts", import.meta.url).pathname,
+    ];
+    const args = ["--mount", "sh", "-c", script, "sh", folder.path, ...deno];
+    const { stdout, stderr } = await new Deno.Command("unshare", { args }).output();
+    const text = (name: string) => Deno.readTextFileSync(`${folder.path}/${name}`);
+    assert.equal(new TextDecoder().decode(stdout), "status 1\n", new TextDecoder().decode(stderr));
+    assert.equal(
+      text("said"),
+      "virtfs bench micro: Cannot write disk/results.json: the disk is full; " +
+        "what was there before is there still\n",
+    );
+    assert.equal(text("left"), "other\nresults.json\n");
+    // What was measured is shown all the same.
+    assert.match(text("second"), /Tread/);
+    assert.equal(text("second").split("\n").length, text("first").split("\n").length);
+  },
 });
 
 Deno.test("virtfs bench compare and report: exit codes and files", async () => {
