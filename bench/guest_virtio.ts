@@ -6,6 +6,13 @@
  * deno run -A bench/guest_virtio.ts --reps 10 --cache none,loose --json guest.json
  * ```
  *
+ * Ours keeps nothing of the guest's users apart, `--security-model=none`. What the other models cost
+ * is asked with `--models`, which adds a device for each, and told against ours:
+ *
+ * ```sh
+ * deno run -A bench/guest_virtio.ts --models mapped-xattr,mapped-file --skip virtiofs --baseline ours
+ * ```
+ *
  * The guest is emulated, with one processor, so the guest's own share of each operation is many
  * times what it is on hardware: ratios between devices are smaller here than there.
  *
@@ -13,10 +20,11 @@
  */
 import { parseArgs } from "node:util";
 import { Guest, quote } from "../lib/guest/guest.ts";
+import type { SecurityModel } from "../lib/serve/mod.ts";
 import { compileStatic } from "../lib/guest/initramfs.ts";
 import { DEFAULT_MODULES, GuestKernel } from "../lib/guest/kernel.ts";
 import { findQemu, findVirtiofsd } from "../lib/guest/qemu.ts";
-import { virtioGuest, VirtioServer } from "../test/guest/virtio_machine.ts";
+import { type OfferedExport, virtioGuest, VirtioServer } from "../test/guest/virtio_machine.ts";
 import { inspectHost, say, type Usage, usageOf } from "./host.ts";
 import { type Estimate, median, medianOf, ratioOf } from "../lib/bench/statistics.ts";
 import { short, shown, table } from "../lib/bench/tables.ts";
@@ -29,8 +37,10 @@ const MEMORY_MIB = 512;
 const LOAD = "/bin/guest_load";
 const DD = "/usr/bin/dd";
 const TAG = "ours";
-/** What all ratios are to. */
+/** What all ratios are to, unless something else is asked for. */
 const BASELINE = "qemu";
+/** Models of ours that can be measured beside the model "none". */
+const MODELS: readonly SecurityModel[] = ["mapped-xattr", "mapped-file", "passthrough"];
 
 type CacheMode = "none" | "loose";
 
@@ -234,6 +244,8 @@ async function main(): Promise<void> {
       ops: { type: "string", default: "" },
       cache: { type: "string", default: "none" },
       skip: { type: "string", default: "" },
+      models: { type: "string", default: "" },
+      baseline: { type: "string", default: BASELINE },
       json: { type: "string" },
     },
   });
@@ -248,19 +260,33 @@ async function main(): Promise<void> {
     return wanted.length === 0 || wanted.some((part) => name.startsWith(part));
   });
   const skipped = values.skip.split(",");
+  const models = values.models.split(",").filter((name) => name !== "").map((name) => {
+    const model = MODELS.find((each) => each === name);
+    if (model === undefined) throw new Error(`Cannot measure the model "${name}": there is none`);
+    return { model, tag: `${TAG}-${model}` };
+  });
   const before = inspectHost();
   const root = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "virtfs-compare-" });
   try {
     await using stack = new AsyncDisposableStack();
     const folders = { ours: `${root}/ours`, qemu: `${root}/qemu`, mapped: `${root}/mapped` };
     const shared = `${root}/virtiofs`;
+    const exports: Record<string, OfferedExport> = { main: { path: folders.ours } };
+    for (const { model, tag } of models) {
+      exports[tag] = { path: `${root}/${tag}`, securityModel: model };
+    }
     for (const folder of [...Object.values(folders), shared]) await fill(folder);
+    for (const { tag } of models) await fill(`${root}/${tag}`);
+    const tags = [TAG, ...models.map(({ tag }) => tag)];
     const server = stack.use(
-      await VirtioServer.start({ exports: { main: folders.ours }, devices: [{ tag: TAG }] }),
+      await VirtioServer.start({
+        exports,
+        devices: [{ tag: TAG }, ...models.map(({ tag }) => ({ tag, export: tag }))],
+      }),
     );
-    const options = await virtioGuest(server, { tags: [TAG], memoryMiB: MEMORY_MIB });
+    const options = await virtioGuest(server, { tags, memoryMiB: MEMORY_MIB });
     const extraArgs = [...options.extraArgs ?? []];
-    const candidates: Candidate[] = [{ name: "ours", mount: mount9p(TAG) }];
+    const candidates: Candidate[] = tags.map((name) => ({ name, mount: mount9p(name) }));
     for (const [name, model] of [["qemu", "none"], ["mapped", "mapped-xattr"]] as const) {
       if (skipped.includes(name)) continue;
       extraArgs.push("-fsdev", `local,id=${name},path=${folders[name]},security_model=${model}`);
@@ -281,6 +307,9 @@ async function main(): Promise<void> {
         mount: (mode, at) => `mount -t virtiofs fs-${mode} ${at}`,
       });
     }
+    if (values.baseline !== BASELINE && !candidates.some(({ name }) => name === values.baseline)) {
+      throw new Error(`Cannot compare with "${values.baseline}": it is not measured`);
+    }
     const kernel = await GuestKernel.find();
     const load = await compileStatic(new URL("guest_load.c", import.meta.url).pathname);
     const guest = stack.use(
@@ -295,9 +324,9 @@ async function main(): Promise<void> {
         },
       }),
     );
-    const devicePid = await server.deviceProcess(TAG);
-    say(`our device is process ${devicePid}\n`);
-    const usedBefore = usageOf(devicePid);
+    const devices = await Promise.all(tags.map((tag) => server.deviceProcess(tag)));
+    say(`our devices are processes ${devices.join(" ")}\n`);
+    const usedBefore = devices.map(usageOf);
     const clockBefore = await compareClocks(guest);
     let worstClock = 0;
     const cells: Cell[] = [];
@@ -339,12 +368,14 @@ async function main(): Promise<void> {
     const statistics = await server.statistics();
     const requests = Object.values(statistics.messages).reduce((sum, { count }) => sum + count, 0);
     const used = {
-      ours: difference(usageOf(devicePid), usedBefore),
+      ours: devices.map((pid, i) => difference(usageOf(pid), usedBefore[i] ?? usageOf(pid)))
+        .reduce(sumOf),
       virtiofsd: daemons.map(({ pid }) => usageOf(pid)),
     };
     for (const mode of modes) {
       say(`cache=${mode}, ${reps} repetitions\n`);
-      say(tableOf(cells.filter((cell) => cell.mode === mode), candidates.map(({ name }) => name)));
+      const ofMode = cells.filter((cell) => cell.mode === mode);
+      say(tableOf(ofMode, candidates.map(({ name }) => name), values.baseline));
       say("");
     }
     const after = inspectHost();
@@ -357,7 +388,7 @@ async function main(): Promise<void> {
     );
     const perThousand = (count: number) => (count * 1000 / requests).toFixed(0);
     say(
-      `our device: ${requests} requests, ${perThousand(statistics.kicks)} kicks and ` +
+      `our devices: ${requests} requests, ${perThousand(statistics.kicks)} kicks and ` +
         `${perThousand(statistics.calls)} calls per 1000, ` +
         `${short((used.ours.user + used.ours.system) * 1e6 / requests)} µs of CPU each ` +
         `(${short(used.ours.user * 1e6 / requests)} in user mode)`,
@@ -405,6 +436,15 @@ function difference(after: Usage, before: Usage): Usage {
   };
 }
 
+function sumOf(one: Usage, other: Usage): Usage {
+  return {
+    user: one.user + other.user,
+    system: one.system + other.system,
+    sleeps: one.sleeps + other.sleeps,
+    preemptions: one.preemptions + other.preemptions,
+  };
+}
+
 function shortPath(word: string): string {
   return word.replace(/^.*\/(?=[^/]*$)/, "");
 }
@@ -418,31 +458,31 @@ function timesOf({ unit, samples }: Cell, name: string): number[] {
  * Median of the ratios within each turn, which has both at nearly the same moment: what others do
  * to the machine meanwhile concerns both.
  */
-function pairedRatio(cell: Cell, name: string): Estimate {
-  const baseline = timesOf(cell, BASELINE);
+function pairedRatio(cell: Cell, name: string, to: string): Estimate {
+  const baseline = timesOf(cell, to);
   return medianOf(timesOf(cell, name).map((time, rep) => time / (baseline[rep] ?? NaN)));
 }
 
-function tableOf(cells: readonly Cell[], names: readonly string[]): string {
-  const others = names.includes(BASELINE) ? names.filter((name) => name !== BASELINE) : [];
+function tableOf(cells: readonly Cell[], names: readonly string[], to: string): string {
+  const others = names.includes(to) ? names.filter((name) => name !== to) : [];
   const head = ["operation", "unit", ...names.map((name) => `${name}, median [95 %]`)];
   for (const name of others) {
-    head.push(`${name}/${BASELINE}, medians`, `${name}/${BASELINE}, by turn`);
+    head.push(`${name}/${to}, medians`, `${name}/${to}, by turn`);
   }
   const rows = cells.map((cell) => {
     const row = [cell.operation, cell.unit];
     row.push(...names.map((name) => shown(medianOf(cell.samples[name] ?? []))));
     for (const name of others) {
-      row.push(shown(ratioOf(timesOf(cell, name), timesOf(cell, BASELINE))));
-      row.push(shown(pairedRatio(cell, name)));
+      row.push(shown(ratioOf(timesOf(cell, name), timesOf(cell, to))));
+      row.push(shown(pairedRatio(cell, name, to)));
     }
     return row;
   });
   const means = others.flatMap((name) => {
     const medians = cells.map((cell) => {
-      return median(timesOf(cell, name)) / median(timesOf(cell, BASELINE));
+      return median(timesOf(cell, name)) / median(timesOf(cell, to));
     });
-    const paired = cells.map((cell) => pairedRatio(cell, name).value);
+    const paired = cells.map((cell) => pairedRatio(cell, name, to).value);
     return [short(geometricMean(medians)), short(geometricMean(paired))];
   });
   if (means.length > 0) rows.push(["geometric mean", "", ...names.map(() => ""), ...means]);
