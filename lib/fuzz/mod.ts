@@ -3,4 +3,5 @@
  *
  * @module
  */
+export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
 export type * from "./types.ts";
