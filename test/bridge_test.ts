@@ -5,7 +5,7 @@ import { Client } from "../lib/client/mod.ts";
 import { Bridge, type Channel, connectInMemory, Reactor } from "../lib/transport/mod.ts";
 import { O_RDWR } from "../lib/p9/mod.ts";
 import { IN_PROCESS } from "./script_targets.ts";
-import { parseScript, runScript, type Script, type Target } from "./scripts.ts";
+import { parseScript, runScript, type Script, type ScriptTarget } from "../lib/fuzz/mod.ts";
 
 const MSIZE = 1 << 20;
 
@@ -27,8 +27,8 @@ async function relay(conn: Deno.Conn, channel: Channel): Promise<void> {
 }
 
 /** A server of this process behind a socket, and a bridge in front of that. */
-class Bridged implements Target {
-  readonly #target: Target;
+class Bridged implements ScriptTarget {
+  readonly #target: ScriptTarget;
   readonly #folder = Deno.makeTempDirSync({ prefix: "9p-bridged-" });
   readonly #reactor = new Reactor();
   readonly #loop: Promise<void>;
@@ -37,7 +37,7 @@ class Bridged implements Target {
   readonly #relays: Promise<void>[] = [];
   readonly #accepting: Promise<void>;
 
-  constructor(target: Target) {
+  constructor(target: ScriptTarget) {
     this.#target = target;
     const path = `${this.#folder}/socket`;
     const listener = this.#listener = Deno.listen({ transport: "unix", path });

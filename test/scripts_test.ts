@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { type Message, parseMessage } from "../lib/p9/mod.ts";
-import { matches, substitute, type Variables } from "./script_match.ts";
-import { IN_PROCESS, SocketServer } from "./script_targets.ts";
-import { parseScript, runScript } from "./scripts.ts";
+import {
+  matches,
+  parseScript,
+  runScript,
+  SocketServer,
+  substitute,
+  type Variables,
+} from "../lib/fuzz/mod.ts";
+import { IN_PROCESS } from "./script_targets.ts";
 
 const folder = new URL("scripts/", import.meta.url);
 const names = [...Deno.readDirSync(folder)].map(({ name }) => name)
@@ -11,6 +17,11 @@ const names = [...Deno.readDirSync(folder)].map(({ name }) => name)
 const scripts = names.map((name) =>
   parseScript(name, Deno.readTextFileSync(new URL(name, folder)))
 );
+
+Deno.test("every conversation names the rule that it checks", () => {
+  const nameless = scripts.filter(({ clause }) => clause === "").map(({ name }) => name);
+  assert.deepEqual(nameless, [], "add a line such as: clause walk(5)");
+});
 
 for (const script of scripts) {
   for (const kind of IN_PROCESS.filter((kind) => kind.suits(script))) {

@@ -5,3 +5,7 @@
  */
 export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
 export type * from "./types.ts";
+export * from "./script.ts";
+export * from "./script_files.ts";
+export * from "./script_match.ts";
+export * from "./script_own.ts";

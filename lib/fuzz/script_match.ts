@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatMessage, type Message, parseMessage } from "../lib/p9/mod.ts";
+import { formatMessage, type Message, parseMessage } from "../p9/mod.ts";
 
 /** What `$name` in a script stands for once it was seen. */
 export type Variables = Map<string, string>;

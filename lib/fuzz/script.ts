@@ -1,5 +1,5 @@
 /**
- * Golden conversations: reads `test/scripts/*.9p`, holds them with a server, tells where one differs.
+ * Golden conversations: reads `.9p` scripts, holds them with a server, tells where one differs.
  *
  * The language and the files that every tree has are described in `test/scripts/README.md`.
  *
@@ -16,15 +16,18 @@ import {
   parseMessage,
   tryDecode,
   Wire,
-} from "../lib/p9/mod.ts";
-import type { Channel } from "../lib/transport/mod.ts";
+} from "../p9/mod.ts";
+import type { Channel } from "../transport/mod.ts";
 import { expandBytes, matches, substitute, type Variables } from "./script_match.ts";
 
-/** How long an answer may take before it counts as missing. */
+/** How long an answer may take before it counts as missing, unless told otherwise. */
 const PATIENCE_MS = 5000;
 /** Tags of what the runner sends by itself; scripts use others. */
 const PROBE_TAG = 0xfff0;
 const FREE_TAG = 0xfff1;
+
+/** What stands for the next message where there is none any more. */
+export const END_OF_CONNECTION = "the end of the connection";
 
 /** What a `serve` line asks for. */
 export interface Serve {
@@ -35,7 +38,7 @@ export interface Serve {
 }
 
 /** A server that a script talks to. */
-export interface Target extends AsyncDisposable {
+export interface ScriptTarget extends AsyncDisposable {
   /** Opens a connection. */
   connect(): Channel | Promise<Channel>;
   /** Keeps back an operation of the tree. */
@@ -54,29 +57,73 @@ export interface Script {
   readonly name: string;
   /** What it is held with. */
   readonly serve: Serve;
+  /** Rule that it checks: section of a manual and so on; empty if it names none. */
+  readonly clause: string;
+  /** The comment at its head, in one line. */
+  readonly summary: string;
+  /** All of it, as it was read. */
+  readonly source: string;
   /** Lines apart from comments, with their numbers. */
-  readonly lines: readonly Line[];
+  readonly lines: readonly ScriptLine[];
   /** Whether it keeps operations back, which only a server of this process can. */
   readonly holds: boolean;
   /** Whether it cuts frames in pieces or expects the connection to end, which are matters of streams. */
   readonly needsStream: boolean;
 }
 
-interface Line {
+/** A line that says something. */
+export interface ScriptLine {
+  /** Counted from 1. */
   readonly number: number;
+  /** Without the space around it. */
   readonly text: string;
+}
+
+/** Judges an answer that is not what a line says. */
+export type Acceptance =
+  /** It will do, and the conversation goes on. */
+  | "same"
+  /** It is a refusal of another kind, after which nothing more can be asked. */
+  | "refused"
+  /** It will not do. */
+  | "wrong";
+
+/** How a script is held. */
+export interface ScriptOptions {
+  /** Milliseconds that an answer may take; 5000 if not given. */
+  readonly patienceMs?: number;
+  /** Changes an R-line before answers are compared with it: wildcards for what may differ. */
+  readonly relax?: (line: string) => string;
+  /** Has the last word on an answer that differs; nothing of the kind will do if it is not given. */
+  readonly accept?: (want: string, have: Message | string) => Acceptance;
+  /** Changes a message before it is sent. */
+  readonly rewrite?: (message: Message) => Message;
+  /** Told of every message that is sent or comes. */
+  readonly onMessage?: (message: Message | string, connection: string) => void;
 }
 
 /** A conversation went another way than the script says. */
 export class ScriptError extends Error {
   /** The class, also where a realm or a minifier hides it. */
   override readonly name: string = "ScriptError";
+  /** Number of the line. */
+  readonly line: number;
+  /** What came, as text. */
+  readonly have: string;
+  /** What should have come. */
+  readonly want: string;
 
-  /** See `where`, as `FILE:LINE`. */
-  constructor(where: string, have: string, want: string) {
-    super(`${where}\n  have ${have}\n  want ${want}`);
+  /** Tells of a line of a file. */
+  constructor(file: string, line: number, have: string, want: string) {
+    super(`${file}:${line}\n  have ${have}\n  want ${want}`);
+    this.line = line;
+    this.have = have;
+    this.want = want;
   }
 }
+
+/** Ends a script whose server has refused in a way that leaves nothing to ask. */
+class Refused extends Error {}
 
 /**
  * Parses a script.
@@ -97,7 +144,24 @@ export function parseScript(name: string, text: string): Script {
   }));
   const holds = lines.some(({ text }) => text.startsWith("hold "));
   const needsStream = options.has("stream") || lines.some(({ text }) => text === "close");
-  return { name, serve: { tree, options }, lines: lines.slice(1), holds, needsStream };
+  const [, clause] = /^clause\s+(.+)$/.exec(lines[1]?.text ?? "") ?? [];
+  return {
+    name,
+    serve: { tree, options },
+    clause: clause ?? "",
+    summary: summaryOf(text),
+    source: text,
+    lines: lines.slice(clause === undefined ? 1 : 2),
+    holds,
+    needsStream,
+  };
+}
+
+/** The comment at the head of a script. */
+function summaryOf(text: string): string {
+  const head = text.split("\n");
+  const end = head.findIndex((line) => !line.startsWith("#"));
+  return head.slice(0, Math.max(end, 0)).map((line) => line.replace(/^#\s*/, "")).join(" ");
 }
 
 /** One connection of a script. */
@@ -107,10 +171,12 @@ class Conversation {
   hasVersion = false;
   readonly #channel: Channel;
   readonly #frames: AsyncIterator<Uint8Array>;
+  readonly #patienceMs: number;
   #next: Promise<IteratorResult<Uint8Array>> | undefined;
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, patienceMs: number) {
     this.#channel = channel;
+    this.#patienceMs = patienceMs;
     this.#frames = channel.frames[Symbol.asyncIterator]();
   }
 
@@ -123,7 +189,7 @@ class Conversation {
     this.#next ??= this.#frames.next();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
+      timer = setTimeout(() => resolve(undefined), this.#patienceMs);
     });
     const result = await Promise.race([this.#next, late]);
     clearTimeout(timer);
@@ -135,11 +201,11 @@ class Conversation {
   /** The next message; text where there is none. */
   async message(): Promise<Message | string> {
     const frame = await this.receive();
-    if (frame === undefined) return `nothing for ${PATIENCE_MS / 1000} s`;
+    if (frame === undefined) return `nothing for ${this.#patienceMs / 1000} s`;
     if (frame === null) {
       this.isOpen = false;
       this.#channel.close();
-      return "the end of the connection";
+      return END_OF_CONNECTION;
     }
     const message = tryDecode(new Wire(frame), 0, frame.length, this.dialect);
     if (message === null) return `raw ${frame.toHex()}`;
@@ -166,27 +232,33 @@ function show(message: Message | string): string {
 /** Holds one script. */
 class Run {
   readonly #script: Script;
-  readonly #target: Target;
+  readonly #target: ScriptTarget;
+  readonly #options: ScriptOptions;
+  readonly #patienceMs: number;
   readonly #variables: Variables = new Map();
   readonly #conversations = new Map<string, Conversation>();
   #name = "a";
   #at = 0;
 
-  constructor(script: Script, target: Target) {
+  constructor(script: Script, target: ScriptTarget, options: ScriptOptions) {
     this.#script = script;
     this.#target = target;
+    this.#options = options;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<boolean> {
     try {
       for (let line = this.#take(); line !== undefined; line = this.#take()) {
         try {
           await this.#line(line);
         } catch (error) {
+          if (error instanceof Refused) return false;
           if (error instanceof ScriptError) throw error;
-          throw new Error(`${this.#where(line)} ${line.text}`, { cause: error });
+          throw new Error(`${this.#script.name}:${line.number} ${line.text}`, { cause: error });
         }
       }
+      return true;
     } finally {
       for (const conversation of this.#conversations.values()) {
         if (conversation.isOpen) await conversation.close();
@@ -194,24 +266,24 @@ class Run {
     }
   }
 
-  #take(): Line | undefined {
+  #take(): ScriptLine | undefined {
     return this.#script.lines[this.#at++];
   }
 
-  #where(line: Line): string {
-    return `${this.#script.name}:${line.number}`;
+  #error(line: ScriptLine, have: string, want: string): ScriptError {
+    return new ScriptError(this.#script.name, line.number, have, want);
   }
 
   async #conversation(): Promise<Conversation> {
     let conversation = this.#conversations.get(this.#name);
     if (conversation === undefined) {
-      conversation = new Conversation(await this.#target.connect());
+      conversation = new Conversation(await this.#target.connect(), this.#patienceMs);
       this.#conversations.set(this.#name, conversation);
     }
     return conversation;
   }
 
-  async #line(line: Line): Promise<void> {
+  async #line(line: ScriptLine): Promise<void> {
     const [word = "", argument = ""] = /^(\S+)\s*(.*)$/s.exec(line.text)?.slice(1) ?? [];
     if (/^T[a-z]+$/.test(word)) return await this.#send(line);
     if (/^R[a-z]+$/.test(word)) return await this.#expect(line);
@@ -240,9 +312,11 @@ class Run {
     }
   }
 
-  async #send(line: Line): Promise<void> {
+  async #send(line: ScriptLine): Promise<void> {
     const conversation = await this.#conversation();
-    const message = parseMessage(expandBytes(substitute(line.text, this.#variables)));
+    const written = parseMessage(expandBytes(substitute(line.text, this.#variables)));
+    const message = this.#options.rewrite?.(written) ?? written;
+    this.#options.onMessage?.(message, this.#name);
     if (message.kind === "Tversion") {
       // An error in answer has the form of the dialect that was asked for.
       conversation.dialect = DIALECTS.find((dialect) => dialect === message.version) ?? "9P2000.L";
@@ -256,10 +330,26 @@ class Run {
     await (await this.#conversation()).send(Uint8Array.fromHex(text.replace(/^0x/, "")));
   }
 
-  async #expect(line: Line): Promise<void> {
-    const message = await (await this.#conversation()).message();
-    if (typeof message !== "string" && matches(line.text, message, this.#variables)) return;
-    throw new ScriptError(this.#where(line), show(message), line.text);
+  async #expect(line: ScriptLine): Promise<void> {
+    const message = await this.#receive(await this.#conversation());
+    if (this.#isAnswer(line, message)) return;
+    throw this.#error(line, show(message), line.text);
+  }
+
+  async #receive(conversation: Conversation): Promise<Message | string> {
+    const message = await conversation.message();
+    this.#options.onMessage?.(message, this.#name);
+    return message;
+  }
+
+  /** Whether a message is what a line says, or what is accepted in its place. */
+  #isAnswer({ text }: ScriptLine, message: Message | string): boolean {
+    const { relax, accept } = this.#options;
+    const want = relax?.(text) ?? text;
+    if (typeof message !== "string" && matches(want, message, this.#variables)) return true;
+    const acceptance = accept?.(want, message);
+    if (acceptance === "refused") throw new Refused();
+    return acceptance === "same";
   }
 
   async #repeat(argument: string): Promise<void> {
@@ -275,53 +365,51 @@ class Run {
     }
   }
 
-  async #expectAny(first: Line): Promise<void> {
-    const wanted: Line[] = [];
+  async #expectAny(first: ScriptLine): Promise<void> {
+    const wanted: ScriptLine[] = [];
     for (let line = this.#take(); line?.text !== "}"; line = this.#take()) {
       if (line === undefined) throw new SyntaxError("Cannot find the } of any {");
       wanted.push(line);
     }
     const conversation = await this.#conversation();
     while (wanted.length > 0) {
-      const message = await conversation.message();
-      const found = typeof message === "string"
-        ? -1
-        : wanted.findIndex(({ text }) => matches(text, message, this.#variables));
+      const message = await this.#receive(conversation);
+      const found = wanted.findIndex((line) => this.#isAnswer(line, message));
       if (found < 0) {
         const all = wanted.map(({ text }) => text).join("\n    or ");
-        throw new ScriptError(this.#where(first), show(message), all);
+        throw this.#error(first, show(message), all);
       }
       wanted.splice(found, 1);
     }
   }
 
-  async #release(line: Line, operation: string): Promise<void> {
-    const until = performance.now() + PATIENCE_MS;
+  async #release(line: ScriptLine, operation: string): Promise<void> {
+    const until = performance.now() + this.#patienceMs;
     while (this.#target.waiting(operation) === 0) {
       if (performance.now() > until) {
-        throw new ScriptError(this.#where(line), `no ${operation} in flight`, line.text);
+        throw this.#error(line, `no ${operation} in flight`, line.text);
       }
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#target.release(operation);
   }
 
-  async #closed(line: Line): Promise<void> {
+  async #closed(line: ScriptLine): Promise<void> {
     const message = await (await this.#conversation()).message();
-    if (message !== "the end of the connection") {
-      throw new ScriptError(this.#where(line), show(message), "the end of the connection");
+    if (message !== END_OF_CONNECTION) {
+      throw this.#error(line, show(message), END_OF_CONNECTION);
     }
   }
 
   /** Reads an open folder with `count` bytes at a time, then again from every offset on. */
-  async #list(line: Line, argument: string): Promise<void> {
+  async #list(line: ScriptLine, argument: string): Promise<void> {
     const options = /^fid=(\d+) count=(\d+) names=(\[.*\])$/s.exec(argument);
     if (options === null) throw new SyntaxError("Cannot list: want fid=N count=N names=[...]");
     const [fid, count] = [Number(options[1]), Number(options[2])];
     const want: string[] = JSON.parse(substitute(options[3] ?? "", this.#variables));
     const conversation = await this.#conversation();
     const isLinux = conversation.dialect === "9P2000.L";
-    const fail = (have: string): ScriptError => new ScriptError(this.#where(line), have, line.text);
+    const fail = (have: string): ScriptError => this.#error(line, have, line.text);
 
     /** Names and the offsets that follow them, of one read. */
     const read = async (offset: bigint): Promise<[name: string, next: bigint][]> => {
@@ -363,7 +451,7 @@ class Run {
   }
 
   /** No answer is left, the server still answers, and all that was in use is given back. */
-  async #end(line: Line): Promise<void> {
+  async #end(line: ScriptLine): Promise<void> {
     for (const conversation of this.#conversations.values()) {
       if (!conversation.isOpen) continue;
       if (conversation.hasVersion) {
@@ -373,17 +461,17 @@ class Run {
         );
         const message = await conversation.message();
         const want = `Rflush tag=${PROBE_TAG}`;
-        if (show(message) !== want) throw new ScriptError(this.#where(line), show(message), want);
+        if (show(message) !== want) throw this.#error(line, show(message), want);
       }
       await conversation.close();
     }
-    const until = performance.now() + PATIENCE_MS;
+    const until = performance.now() + this.#patienceMs;
     while (true) {
       const left = Object.entries(await this.#target.usage()).filter(([, count]) => count !== 0);
       if (left.length === 0) return;
       if (performance.now() > until) {
         const have = left.map(([what, count]) => `${count} ${what}`).join(", ");
-        throw new ScriptError(this.#where(line), have, "nothing in use");
+        throw this.#error(line, have, "nothing in use");
       }
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
@@ -393,9 +481,14 @@ class Run {
 /**
  * Holds a script with a server.
  *
+ * @returns Whether it went to the end: false if the server refused in another way that was accepted.
  * @throws {ScriptError} If the server answers otherwise; the message says where, what came and what
  * should have come.
  */
-export async function runScript(script: Script, target: Target): Promise<void> {
-  await new Run(script, target).run();
+export async function runScript(
+  script: Script,
+  target: ScriptTarget,
+  options: ScriptOptions = {},
+): Promise<boolean> {
+  return await new Run(script, target, options).run();
 }
