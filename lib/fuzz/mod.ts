@@ -9,3 +9,5 @@ export * from "./script.ts";
 export * from "./script_files.ts";
 export * from "./script_match.ts";
 export * from "./script_own.ts";
+export * from "./conform.ts";
+export * from "./differential.ts";
