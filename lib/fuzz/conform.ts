@@ -19,7 +19,7 @@ import {
   type ScriptOptions,
   type ScriptTarget,
 } from "./script.ts";
-import { LINKS, SEED, seedFolder } from "./script_files.ts";
+import { LINKS, SEED, seedAnew } from "./script_files.ts";
 import type { RawConnection, Target } from "./target.ts";
 import type { Finding, OracleName, Severity, Verdict } from "./types.ts";
 
@@ -104,15 +104,21 @@ function wantedError(want: string): { tag: number; ecode: number } | undefined {
 }
 
 /** Frames that no server needs to answer: it may end the connection. */
-const MAY_HANG_UP = new Set<number>([ERRNO.EPROTO, ERRNO.EMSGSIZE]);
+const MAY_HANG_UP = new Set<number>([ERRNO.EPROTO, ERRNO.EMSGSIZE, ERRNO.EOPNOTSUPP]);
+
+/** Most names of a Twalk, by intro(5): more of them are no message. */
+const MAX_NAMES = 16;
 
 /** What a server that is not ours may answer in place of what a script says. */
-function acceptance(profile: ConformProfile, isRaw: boolean): NonNullable<ScriptOptions["accept"]> {
+function acceptance(
+  profile: ConformProfile,
+  isRaw: () => boolean,
+): NonNullable<ScriptOptions["accept"]> {
   return (want, have): Acceptance => {
     const error = wantedError(want);
     if (typeof have === "string") {
       if (have !== END_OF_CONNECTION || error === undefined) return "wrong";
-      return isRaw || MAY_HANG_UP.has(error.ecode) ? "refused" : "wrong";
+      return isRaw() || MAY_HANG_UP.has(error.ecode) ? "refused" : "wrong";
     }
     if (error === undefined || have.kind !== "Rlerror" || have.tag !== error.tag) return "wrong";
     if (profile.anyErrno || have.ecode === error.ecode) return "same";
@@ -147,6 +153,10 @@ function obstacle(script: Script, target: Target): string | undefined {
   for (const option of script.serve.options.keys()) {
     if (option === "tree" || option === "stream" || option === "together") continue;
     return `the server would have to be started with ${option}`;
+  }
+  if (script.clause.startsWith("ours: ")) return "it is a rule of our server only";
+  if (script.lines.some(({ text }) => text.includes(' aname="files"'))) {
+    return 'the tree would have to be called "files"';
   }
   if (script.needsStream && !target.isStream) return "it is about a stream of bytes";
   const connections = new Set(
@@ -211,7 +221,8 @@ function oracleOf(script: Script, error: ScriptError): OracleName {
   if (want.startsWith("list ")) return "counts";
   const [wantKind = "", haveKind = ""] = [want, have].map((line) => line.split(" ", 1)[0]);
   const isError = (kind: string): boolean => kind === "Rlerror" || kind === "Rerror";
-  if (/dotdot|symlink|names/.test(name) && isError(wantKind) && !isError(haveKind)) {
+  const isLetIn = isError(wantKind) && !isError(haveKind);
+  if (/dotdot_(?:confined|from_root)/.test(name) || /symlink|names/.test(name) && isLetIn) {
     return "confinement";
   }
   if (/^(?:fid|attach|clunk|open_twice|walk_(?:used|unknown|same|in))/.test(name)) return "fids";
@@ -227,11 +238,17 @@ function tagOf(line: string): RegExp {
   return new RegExp(` tag=${tag}(?: |$)`);
 }
 
-/** Whether a failure means only that the server speaks another dialect. */
-function isOtherDialect({ want, have }: ScriptError): boolean {
-  return want.startsWith("Rversion ") && !want.includes('"9P2000.L"') &&
-    !want.includes("unknown") &&
-    have.startsWith("Rversion ");
+/** What the server cannot do, which no rule says it has to; nothing if that is not the matter. */
+function inability(script: Script, { want, have }: ScriptError): string | undefined {
+  const [first] = script.lines;
+  const asked = / version="(9P2000(?:\.u)?)"$/.exec(first?.text ?? "")?.[1];
+  if (asked !== undefined && want.startsWith("Rversion ")) {
+    return `it does not speak ${asked}`;
+  }
+  if (!/^Rlerror .* ecode=(?:EOPNOTSUPP|ENOSYS)$/.test(have) || /^Rl?error /.test(want)) {
+    return undefined;
+  }
+  return `it does not support T${want.split(" ", 1)[0]?.slice(1)}`;
 }
 
 interface Outcome {
@@ -257,9 +274,8 @@ async function hold(
       return { verdict: "FAIL", oracle: "process", message, line: 0 };
     }
     const { line, have, want } = error;
-    if (isOtherDialect(error)) {
-      return { verdict: "SKIP", message: `the server answers with ${have}`, line };
-    }
+    const reason = options.accept === undefined ? undefined : inability(script, error);
+    if (reason !== undefined) return { verdict: "SKIP", message: reason, line };
     const oracle = oracleOf(script, error);
     return { verdict: "FAIL", oracle, message: `have ${cut(have)}, want ${cut(want)}`, line };
   }
@@ -272,14 +288,6 @@ function textOf(error: Error): string {
 
 function cut(text: string): string {
   return text.length <= 200 ? text : `${text.slice(0, 197)}...`;
-}
-
-/** Empties a folder and puts the files of a script in it. */
-function prepare(root: string, script: Script): void {
-  for (const { name } of Deno.readDirSync(root)) {
-    Deno.removeSync(`${root}/${name}`, { recursive: true });
-  }
-  seedFolder(root, script);
 }
 
 function result(script: Script, outcome: Outcome, ms: number): CaseResult {
@@ -309,7 +317,7 @@ export async function* conform(
       yield result(script, { verdict: "SKIP", message: reason, line: 0 }, 0);
       continue;
     }
-    if (target.host?.around !== undefined) prepare(target.host.root, script);
+    if (target.host?.around !== undefined) seedAnew(target.host.root, script);
     const open: RawConnection[] = [];
     const scriptTarget: ScriptTarget = {
       connect: async () => {
@@ -323,12 +331,16 @@ export async function* conform(
       usage: () => ({}),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
-    const isRaw = script.lines.some(({ text }) => text.startsWith("raw "));
+    const hasRaw = script.lines.some(({ text }) => text.startsWith("raw "));
+    let isLong = false;
     let outcome = await hold(script, scriptTarget, {
       patienceMs,
       relax,
-      accept: acceptance(profile, isRaw),
-      rewrite: (message) => named(message, options),
+      accept: acceptance(profile, () => hasRaw || isLong),
+      rewrite: (message) => {
+        isLong = message.kind === "Twalk" && message.wname.length > MAX_NAMES;
+        return named(message, options);
+      },
     });
     await Promise.all(open.map((connection) => connection.close()));
     const isAnswering = await answers(target, patienceMs);

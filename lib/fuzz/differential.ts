@@ -9,6 +9,7 @@
  */
 import {
   decodeDirents,
+  decodeStats,
   type Dialect,
   DIALECTS,
   encode,
@@ -20,11 +21,12 @@ import {
   parseMessage,
   type Qid,
   QTDIR,
+  type Stat,
   tryDecode,
   Wire,
 } from "../p9/mod.ts";
 import type { Script } from "./script.ts";
-import { seedFolder } from "./script_files.ts";
+import { seedAnew } from "./script_files.ts";
 import { expandBytes } from "./script_match.ts";
 import type { RawConnection, Target } from "./target.ts";
 
@@ -58,8 +60,7 @@ export interface CompareOptions {
 
 /** Errors that mean the same to a client; the others stand for themselves. */
 const CLASSES: Readonly<Record<string, readonly ErrnoName[]>> = {
-  "bad fid": ["EBADF", "ESTALE"],
-  "bad request": ["EINVAL", "EPROTO", "EIO", "EBADMSG", "EMSGSIZE"],
+  "bad request": ["EBADF", "ESTALE", "EINVAL", "EPROTO", "EIO", "EBADMSG", "EMSGSIZE"],
   "not supported": ["EOPNOTSUPP", "ENOSYS"],
   "not allowed": ["EPERM", "EACCES", "EROFS"],
   "not there": ["ENOENT", "ENODATA"],
@@ -87,8 +88,23 @@ export class Normalizer {
     return `${qid.type.toString(16)}:${number}`;
   }
 
+  #stat({ qid, mode, length, name, extension, n_uid, n_gid }: Stat): string {
+    const who = `${n_uid}:${n_gid}`;
+    const text = JSON.stringify(`${name} ${extension}`);
+    return `${this.#qid(qid)} mode=${mode.toString(8)} ${who} length=${length} ${text}`;
+  }
+
+  /** Stat records, sorted; nothing if the bytes are something else. */
+  #stats(data: Uint8Array, dialect: Dialect): string | undefined {
+    if (dialect === "9P2000.L") return undefined;
+    const { entries, rest } = decodeStats(data, dialect);
+    if (entries.length === 0 || rest.length > 0) return undefined;
+    const sorted = [...entries].sort((a, b) => a.name < b.name ? -1 : 1);
+    return sorted.map((entry) => this.#stat(entry)).join(", ");
+  }
+
   /** What an answer says. */
-  normalize(message: Message): string {
+  normalize(message: Message, dialect: Dialect): string {
     const tag = `tag=${message.tag}`;
     switch (message.kind) {
       case "Rlerror":
@@ -99,6 +115,8 @@ export class Normalizer {
       case "Rmkdir":
       case "Rlopen":
       case "Rlcreate":
+      case "Ropen":
+      case "Rcreate":
       case "Rauth":
         return `${message.kind} ${tag} ${
           this.#qid("aqid" in message ? message.aqid : message.qid)
@@ -117,6 +135,12 @@ export class Normalizer {
         // Where an answer ends is up to the server.
         const names = entries.map(({ name, type }) => `${type}${JSON.stringify(name)}`).sort();
         return `Rreaddir ${tag} ${names.join(" ")}${rest.length > 0 ? " and a part of one" : ""}`;
+      }
+      case "Rstat":
+        return `Rstat ${tag} ${this.#stats(message.stat, dialect) ?? message.stat.toHex()}`;
+      case "Rread": {
+        const stats = this.#stats(message.data, dialect);
+        return stats === undefined ? formatMessage(message) : `Rread ${tag} ${stats}`;
       }
       case "Rstatfs":
         return `Rstatfs ${tag}`;
@@ -173,7 +197,7 @@ class Side {
     if (frame === null) return "the end of the connection";
     const dialect = this.#dialects.get(name) ?? "9P2000.L";
     const message = tryDecode(new Wire(frame), 0, frame.length, dialect);
-    return message === null ? `raw ${frame.toHex()}` : this.#normalizer.normalize(message);
+    return message === null ? `raw ${frame.toHex()}` : this.#normalizer.normalize(message, dialect);
   }
 
   #bytes(name: string, content: Message | Uint8Array): Uint8Array {
@@ -251,8 +275,13 @@ export async function* compareByScripts(
     const name = script.name.replace(/\.9p$/, "");
     const words = [...script.serve.options.keys()].filter((word) => word !== "tree");
     const isUnfit = script.holds || script.serve.tree === "memory" || words.length > 0;
+    const tellings = tellingsOf(script);
+    const connections = new Set(tellings.map(({ connection }) => connection));
     const isBlind = targets.some(({ host }) => host?.around === undefined);
-    if (isUnfit || isBlind) {
+    const isShort = targets.some(({ isStream, maxConnections }) =>
+      connections.size > maxConnections || script.needsStream && !isStream
+    );
+    if (isUnfit || isBlind || isShort) {
       const skipped = isBlind
         ? "its files cannot be put in the export"
         : "the server would have to be another one";
@@ -260,13 +289,9 @@ export async function* compareByScripts(
       continue;
     }
     for (const { host } of targets) {
-      if (host === undefined) continue;
-      for (const entry of Deno.readDirSync(host.root)) {
-        Deno.removeSync(`${host.root}/${entry.name}`, { recursive: true });
-      }
-      seedFolder(host.root, script);
+      if (host !== undefined) seedAnew(host.root, script);
     }
-    const differences = await compareServers(targets, tellingsOf(script), options);
+    const differences = await compareServers(targets, tellings, options);
     yield { name, skipped: "", differences };
     for (const target of targets) {
       if (target.canRestart && !(await target.health()).isAlive) await target.restart();

@@ -11,3 +11,16 @@ export * from "./script_match.ts";
 export * from "./script_own.ts";
 export * from "./conform.ts";
 export * from "./differential.ts";
+export { TemporaryExport } from "./export.ts";
+export { type Profile, profileOf, PROFILES } from "./profiles.ts";
+export {
+  dialTarget,
+  type DialTargetOptions,
+  isLocal,
+  type OwnOptions,
+  OwnTarget,
+  parseTargetAddress,
+  SpawnedTarget,
+  type SpawnOptions,
+  type TargetAddress,
+} from "./target_kinds.ts";

@@ -54,3 +54,17 @@ export function seedFolder(root: string, script: Script): void {
   }
   for (const [name, target] of LINKS) Deno.symlinkSync(target, `${root}/${name}`);
 }
+
+/** Removes everything in a folder, then fills it with what {@linkcode SEED} says. */
+export function seedAnew(root: string, script: Script): void {
+  try {
+    for (const { name } of Deno.readDirSync(root)) {
+      Deno.removeSync(`${root}/${name}`, { recursive: true });
+    }
+  } catch {
+    // Names that are no UTF-8, or paths too long for one call.
+    const args = [root, "-mindepth", "1", "-delete"];
+    new Deno.Command("find", { args, stderr: "null" }).outputSync();
+  }
+  seedFolder(root, script);
+}

@@ -174,7 +174,7 @@ export class SpawnedTarget implements Target {
     const complaints = this.#lines.filter(isComplaint);
     if (this.#status === null) return { isAlive: true, end: "", complaints };
     // What it said last may still be in the pipe.
-    await Promise.race([this.#ended, sleep(DYING_MS)]);
+    await atMost(this.#ended, DYING_MS);
     const { signal, code } = this.#status;
     const end = signal === null ? `exit ${code}` : signal;
     return { isAlive: false, end, complaints: this.#lines.filter(isComplaint) };
@@ -244,7 +244,7 @@ export class SpawnedTarget implements Target {
       // It has ended by itself.
     }
     await child.status;
-    await Promise.race([this.#ended, sleep(DYING_MS)]);
+    await atMost(this.#ended, DYING_MS);
     this.#child = null;
   }
 }
@@ -388,6 +388,14 @@ async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Pro
     parts.forEach(add);
   }
   add(rest);
+}
+
+/** Waits for a promise, but not for ever. */
+async function atMost(promise: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function sleep(ms: number): Promise<void> {
