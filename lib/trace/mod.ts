@@ -4,4 +4,6 @@
  *
  * @module
  */
+export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
+export type { WriteBytes } from "./pcapng_blocks.ts";
 export type * from "./types.ts";
