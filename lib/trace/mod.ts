@@ -4,6 +4,21 @@
  *
  * @module
  */
+export { ExchangeRecord } from "./exchange.ts";
+export { FileTallies, FileTally } from "./file_tally.ts";
+export { Histogram, type Octave } from "./histogram.ts";
 export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
 export type { WriteBytes } from "./pcapng_blocks.ts";
+export { type ErrnoTally, MessageTally, Summary, type SummaryOptions } from "./summary.ts";
+export {
+  type ErrorJson,
+  type FileJson,
+  formatSummary,
+  type MessageJson,
+  SUMMARY_SORTS,
+  type SummaryJson,
+  type SummarySort,
+  type SummaryStyle,
+  summaryToJson,
+} from "./summary_text.ts";
 export type * from "./types.ts";

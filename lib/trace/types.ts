@@ -155,6 +155,37 @@ export interface Transaction {
   readonly ring?: RingTimes;
 }
 
+/**
+ * A transaction in numbers, for who only counts. One object that is filled again and again: borrowed
+ * until the receiver returns.
+ */
+export interface Exchange {
+  /** Whose it is. */
+  readonly conversation: Conversation;
+  /** Type byte of the request; of an answer that nobody asked for, that of its request. */
+  readonly type: number;
+  /** What became of it. */
+  readonly outcome: Outcome;
+  /** Error number of the reply, 0 for success; -1 for an error without a number. */
+  readonly errno: number;
+  /** When the request was seen; when the reply was if there is none. */
+  readonly started: number;
+  /** When the reply was seen; when the request was if there is none. */
+  readonly ended: number;
+  /** Bytes of the request; 0 if there is none. */
+  readonly requestSize: number;
+  /** Bytes of the reply; 0 if there is none. */
+  readonly replySize: number;
+  /** Requests under way when it began, itself included. */
+  readonly depth: number;
+  /** Path of the file that it is about, of a file it creates that of the new one; "" if unknown. */
+  readonly path: string;
+  /** Position of a read or write; 0 for others. */
+  readonly offset: number;
+  /** Bytes read or written, as the reply says; 0 for others. */
+  readonly moved: number;
+}
+
 /** Something that a rule has against a conversation. */
 export interface Finding {
   /** The rule, such as `L007`. */
@@ -177,6 +208,8 @@ export interface Observer {
   opened?(conversation: Conversation, time: number): void;
   /** A message was seen; before the transaction that it ends. */
   frame?(frame: Frame): void;
+  /** A transaction is over, in numbers; told beside `transaction`, or alone where only this is wanted. */
+  exchange?(exchange: Exchange): void;
   /** A transaction is over. */
   transaction?(transaction: Transaction): void;
   /** Something could not be read. */
