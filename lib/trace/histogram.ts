@@ -58,6 +58,18 @@ export class Histogram {
     this.sum += sane;
   }
 
+  /** Adds all values of another one. */
+  merge(other: Histogram): void {
+    if (other.count === 0) return;
+    this.min = this.count === 0 ? other.min : Math.min(this.min, other.min);
+    this.max = Math.max(this.max, other.max);
+    this.count += other.count;
+    this.sum += other.sum;
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + (other.#buckets[bucket] ?? 0);
+    }
+  }
+
   /** Mean; 0 if there is no value. */
   get mean(): number {
     return this.count === 0 ? 0 : this.sum / this.count;

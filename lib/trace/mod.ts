@@ -4,7 +4,6 @@
  *
  * @module
  */
-export { ExchangeRecord } from "./exchange.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
 export { Histogram, type Octave } from "./histogram.ts";
 export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";

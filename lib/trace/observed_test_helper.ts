@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { type Dialect, encode, errnoName, type Message, parseMessage } from "../p9/mod.ts";
-import type { Conversation, Frame, Half, Observer, Outcome, Transaction } from "./types.ts";
+import { type Dialect, encode, errnoName, type Message, NOFID, parseMessage } from "../p9/mod.ts";
+import { mainFid } from "./about.ts";
+import type { Conversation, Frame, Half, Observer, Outcome, Tally, Transaction } from "./types.ts";
 
 /** A conversation over TCP. */
 export const TCP_CONVERSATION: Conversation = {
@@ -86,6 +87,8 @@ export function playOn(
       paths: request?.paths ?? new Map(),
       errno: answer?.kind === "Rlerror" ? answer.ecode : 0,
     };
+    const tally = tallyOf(transaction);
+    for (const observer of observers) observer.tally?.(tally);
     for (const observer of observers) observer.transaction?.(transaction);
   };
   for (const observer of observers) observer.opened?.(conversation, (said[0]?.[0] ?? 0) * 1000);
@@ -142,6 +145,39 @@ function follow(fids: Map<number, string>, request: Message, reply: Message): vo
       fids.set(request.newfid, under(request.fid, request.wname));
     }
   }
+}
+
+/** A transaction in numbers; with other ones where told. */
+export function tallyOf(transaction: Transaction, other: Partial<Tally> = {}): Tally {
+  const { request, reply, errno } = transaction;
+  const asked = request?.message ?? null;
+  const answer = reply?.message ?? null;
+  const fid = asked === null ? -1 : mainFid(asked);
+  const isTransfer = asked?.kind === "Tread" || asked?.kind === "Twrite";
+  return {
+    conversation: transaction.conversation,
+    type: request?.type ?? (reply?.type ?? 1) - 1,
+    tag: transaction.tag,
+    outcome: transaction.outcome,
+    requestTime: request?.time ?? -1,
+    replyTime: reply?.time ?? -1,
+    requestSize: request?.size ?? 0,
+    replySize: reply?.size ?? 0,
+    isError: errno !== 0,
+    errno,
+    depth: transaction.depth,
+    fid: fid < 0 ? NOFID : fid,
+    path: transaction.paths.get(fid) ?? "",
+    subject: "unknown",
+    offset: isTransfer ? Number(asked.offset) : -1,
+    asked: asked?.kind === "Tread" ? asked.count : 0,
+    moved: answer?.kind === "Rread"
+      ? answer.data.length
+      : answer?.kind === "Rwrite"
+      ? answer.count
+      : 0,
+    ...other,
+  };
 }
 
 /** A short line of a transaction. */

@@ -182,6 +182,7 @@ Deno.test("PcapngFile puts findings and gaps where they belong", async () => {
           lost: 7,
           skipped: 3,
           why: "not captured",
+          isInside: false,
         });
       }
     },

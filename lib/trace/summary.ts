@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { ExchangeRecord } from "./exchange.ts";
 import { FileTallies, type FileTally } from "./file_tally.ts";
 import { Histogram } from "./histogram.ts";
-import type { Conversation, Exchange, Gap, Observer, Transaction } from "./types.ts";
+import type { Conversation, Gap, Observer, Tally } from "./types.ts";
 import { TYPE } from "../p9/mod.ts";
 
 /** Files that are kept apart. */
@@ -42,7 +41,7 @@ export class MessageTally {
 
 /** Counts of one error number. */
 export interface ErrnoTally {
-  /** The number; -1 for errors in words only. */
+  /** The number; 0 for errors in words that mean none. */
   readonly errno: number;
   /** How often. */
   count: number;
@@ -56,20 +55,14 @@ export interface SummaryOptions {
   readonly files?: number;
 }
 
-/**
- * Counts transactions. Tell it either `exchange` or `transaction` of each, not both: it listens to
- * `transaction` unless it is asked not to.
- */
+/** Counts transactions, from their tallies alone. */
 export class Summary implements Observer {
   /** By type byte of the request. */
   readonly #types: (MessageTally | null)[] = new Array(256).fill(null);
   readonly #errnos = new Map<number, ErrnoTally>();
   readonly #depths = new Float64Array(MOST_DEPTH + 1);
-  readonly #record = new ExchangeRecord();
   /** Every file. */
   readonly files: FileTallies;
-  /** Nanoseconds from request to reply, of all that were answered. */
-  readonly latency: Histogram = new Histogram();
   /** Errors whose numbers were too many to be kept apart. */
   otherErrors = 0;
   /** Conversations that began. */
@@ -105,49 +98,45 @@ export class Summary implements Observer {
     this.conversations++;
   }
 
-  /** Counts a transaction. */
-  transaction(transaction: Transaction): void {
-    this.exchange(this.#record.fill(transaction));
-  }
-
-  /** Counts a transaction of which only numbers are told. Makes no object. */
-  exchange(exchange: Exchange): void {
-    const { started, ended, errno } = exchange;
+  /** Counts a transaction. Makes no object. */
+  tally(tally: Tally): void {
+    const { requestTime, replyTime, outcome } = tally;
+    const started = requestTime < 0 ? replyTime : requestTime;
+    const ended = replyTime < 0 ? requestTime : replyTime;
     if (!(started >= this.first)) this.first = started;
     if (!(ended <= this.last)) this.last = ended;
-    if (exchange.outcome === "unasked") {
+    if (outcome === "unasked") {
       this.unasked++;
       return;
     }
-    const type = exchange.type & 0xff;
-    let tally = this.#types[type];
-    if (tally === null || tally === undefined) {
-      tally = new MessageTally(type);
-      this.#types[type] = tally;
+    const type = tally.type & 0xff;
+    let counts = this.#types[type];
+    if (counts === null || counts === undefined) {
+      counts = new MessageTally(type);
+      this.#types[type] = counts;
     }
-    tally.count++;
-    tally.bytes += exchange.requestSize + exchange.replySize;
-    const depth = exchange.depth;
+    counts.count++;
+    counts.bytes += tally.requestSize + tally.replySize;
+    const depth = tally.depth;
     if (depth > this.deepest) this.deepest = depth;
     const kept = depth > MOST_DEPTH ? MOST_DEPTH : depth > 0 ? depth : 0;
     this.#depths[kept] = (this.#depths[kept] ?? 0) + 1;
     const took = ended - started;
-    const isAnswered = exchange.outcome === "answered";
+    const isAnswered = outcome === "answered";
     if (isAnswered) {
-      tally.latency.add(took);
-      this.latency.add(took);
-      tally.moved += exchange.moved;
-      if (errno !== 0) {
-        tally.errors++;
-        this.#error(errno, type);
+      counts.latency.add(took);
+      counts.moved += tally.moved;
+      if (tally.isError) {
+        counts.errors++;
+        this.#error(tally.errno, type);
       }
     } else {
-      tally.unanswered++;
-      if (exchange.outcome === "lost") this.lost++;
-      else if (exchange.outcome === "flushed") this.flushed++;
+      counts.unanswered++;
+      if (outcome === "lost") this.lost++;
+      else if (outcome === "flushed") this.flushed++;
       else this.unfinished++;
     }
-    if (exchange.path !== "") this.#file(this.files.of(exchange.path), exchange, took);
+    if (tally.path !== "") this.#file(this.files.of(tally.path), tally, took, isAnswered);
   }
 
   /** Counts a gap. */
@@ -160,6 +149,13 @@ export class Summary implements Observer {
   /** Tallies of the messages there were, in order of the type byte. */
   get messages(): MessageTally[] {
     return this.#types.filter((each) => each !== null);
+  }
+
+  /** Nanoseconds from request to reply, of all that were answered; added up from the messages. */
+  get latency(): Histogram {
+    const all = new Histogram();
+    for (const { latency } of this.messages) all.merge(latency);
+    return all;
   }
 
   /** Tallies of the errors there were, the most frequent first. */
@@ -199,20 +195,23 @@ export class Summary implements Observer {
     tally.byType[type] = (tally.byType[type] ?? 0) + 1;
   }
 
-  #file(file: FileTally, exchange: Exchange, took: number): void {
-    const isAnswered = exchange.outcome === "answered";
-    if (isAnswered) file.time += took;
-    if (isAnswered && exchange.errno !== 0) {
+  #file(file: FileTally, tally: Tally, took: number, isAnswered: boolean): void {
+    if (!isAnswered) {
+      file.others++;
+      return;
+    }
+    file.time += took;
+    if (tally.isError) {
       file.errors++;
       file.others++;
       return;
     }
-    switch (exchange.type) {
+    switch (tally.type) {
       case TYPE.Tread:
-        if (isAnswered) file.read(exchange.offset, exchange.moved);
+        file.read(tally.offset, tally.moved);
         break;
       case TYPE.Twrite:
-        if (isAnswered) file.wrote(exchange.offset, exchange.moved);
+        file.wrote(tally.offset, tally.moved);
         break;
       case TYPE.Tlopen:
       case TYPE.Topen:

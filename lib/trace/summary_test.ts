@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { ExchangeRecord } from "./exchange.ts";
-import { HELLO, play, type Said, TCP_CONVERSATION } from "./observed_test_helper.ts";
+import { HELLO, play, type Said, tallyOf, TCP_CONVERSATION } from "./observed_test_helper.ts";
 import { Summary } from "./summary.ts";
 import { formatSummary, summaryToJson } from "./summary_text.ts";
 import { TYPE } from "../p9/mod.ts";
+import type { Tally, Transaction } from "./types.ts";
 
 const data = (length: number) => ({ kind: "Rread" as const, tag: 1, data: new Uint8Array(length) });
 
@@ -59,7 +59,7 @@ Deno.test("Summary counts by message, file and error", async () => {
     opens: 1,
     reads: 3,
     writes: 0,
-    others: 2,
+    others: 1,
     errors: 0,
     readBytes: 8292,
     writtenBytes: 0,
@@ -67,7 +67,7 @@ Deno.test("Summary counts by message, file and error", async () => {
     random: 1,
     workingSet: 3 * 4096,
     workingSetUnit: 4096,
-    time: 1e6,
+    time: 9e5,
   });
   assert.deepEqual(json.errors, [{ errno: 2, name: "ENOENT", count: 1, messages: { Twalk: 1 } }]);
   assert.deepEqual(json.outcomes, { unfinished: 1, lost: 0, flushed: 0, unasked: 0 });
@@ -82,8 +82,8 @@ Deno.test("formatSummary() shows all of it, sorted as asked", async () => {
   const text = formatSummary(summary);
   assert.match(text, /^10 requests in 1 conversation, .*2\.20 ms\n1 unfinished/);
   assert.match(text, /\n +53\.85 +700 µs +233 µs .* 3 +8\.20 KiB +Tread\n/);
-  assert.match(text, /\n 100\.00 .* 10 +1 +.* total\n/);
-  assert.match(text, /\n1\.00 ms +1 +3 +8\.10 KiB +0 +0 B +33 % random +12\.0 KiB +2 +\/file\n/);
+  assert.match(text, /\n100\.00 .* 10 +1 +.* total\n/);
+  assert.match(text, /\n900 µs +1 +3 +8\.10 KiB +0 +0 B +33 % random +12\.0 KiB +1 +\/file\n/);
   assert.match(text, /\n +1 +ENOENT \(No such file or directory\) +Twalk 1\n/);
   assert.match(text, /Concurrency: 0\.59 requests under way on average, 2 at most/);
   const order = (sort: "count" | "name") =>
@@ -96,17 +96,27 @@ Deno.test("Summary of nothing is no more than a line", () => {
   assert.equal(formatSummary(new Summary()), "0 requests in 0 conversations, 0 B, 0 ns\n");
 });
 
+/** Numbers of a read that was answered. */
+function tally(other: Partial<Tally>): Tally {
+  const nothing: Transaction = {
+    number: 1,
+    conversation: TCP_CONVERSATION,
+    tag: 1,
+    request: null,
+    reply: null,
+    outcome: "answered",
+    depth: 1,
+    paths: new Map(),
+    errno: 0,
+  };
+  return tallyOf(nothing, { type: TYPE.Tread, requestTime: 0, replyTime: 10, ...other });
+}
+
 Deno.test("Summary keeps a bounded number of files and says so", () => {
   const summary = new Summary({ files: 100 });
-  const record = new ExchangeRecord();
-  record.conversation = TCP_CONVERSATION;
-  record.type = TYPE.Tread;
-  record.moved = 10;
   for (let i = 0; i < 5000; i++) {
     for (const path of ["/hot", `/cold/${i}`]) {
-      record.path = path;
-      record.offset = i * 10;
-      summary.exchange(record);
+      summary.tally(tally({ path, offset: i * 10, moved: 10 }));
     }
   }
   assert.ok(summary.files.size <= 100);
@@ -119,26 +129,29 @@ Deno.test("Summary keeps a bounded number of files and says so", () => {
   assert.equal(all + summary.files.rest.reads, 10_000);
 });
 
+Deno.test("Summary counts the working set of a large file in larger units", () => {
+  const summary = new Summary();
+  // Every second mebibyte of the first gibibyte.
+  for (let i = 0; i < 512; i++) {
+    summary.tally(tally({ path: "/large", offset: i * 2 ** 21, moved: 2 ** 20 }));
+    summary.tally(tally({ path: "/large", offset: i * 2 ** 21 + 5, moved: 1000 }));
+  }
+  const [file] = summaryToJson(summary).files;
+  assert.equal(file?.workingSetUnit, 2 ** 20);
+  assert.equal(file?.workingSet, 2 ** 29);
+  assert.equal(file?.random, 1023);
+});
+
 Deno.test("Summary takes hostile numbers and names", () => {
   const summary = new Summary();
-  const record = new ExchangeRecord();
-  record.path = "/\x1b[2J\u202e\ud800\n";
+  const path = "/\x1b[2J\u202e\ud800\n";
   for (const number of [-1, NaN, Infinity, 2 ** 64, 2 ** 53, 0, 1e300]) {
     for (const type of [TYPE.Tread, TYPE.Twrite, 0, 255, 300]) {
-      record.type = type;
-      record.errno = Number.isSafeInteger(number) ? number : 0;
-      record.offset = number;
-      record.moved = 2 ** 32;
-      record.started = number;
-      record.ended = -number;
-      record.depth = number;
-      summary.exchange(record);
+      const times = { requestTime: number, replyTime: -number };
+      summary.tally(tally({ path, type, offset: number, moved: 2 ** 32, depth: number, ...times }));
     }
   }
-  for (let errno = 1; errno < 1000; errno++) {
-    record.errno = errno;
-    summary.exchange(record);
-  }
+  for (let errno = 1; errno < 1000; errno++) summary.tally(tally({ path, isError: true, errno }));
   const text = formatSummary(summary);
   // deno-lint-ignore no-control-regex -- that there are none is the point
   assert.doesNotMatch(text, /[\x1b\u202e\ud800]/);

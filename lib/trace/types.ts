@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Malformed, Message } from "../p9/mod.ts";
+import type { Dialect, Malformed, Message } from "../p9/mod.ts";
 
 /** Where the times of a capture count from. */
 export interface Clock {
@@ -100,6 +100,8 @@ export interface Gap {
   readonly skipped: number;
   /** Why. */
   readonly why: "not captured" | "no message" | "mid-stream";
+  /** Whether all of them are inside of one message, which follows as a frame: no message is lost. */
+  readonly isInside: boolean;
 }
 
 /** One message of a transaction, with memory of its own. */
@@ -131,6 +133,18 @@ export type Outcome =
   /** An answer whose request was not seen. */
   | "unasked";
 
+/** What a fid stands for, as far as is known. */
+export type Subject =
+  | "file"
+  | "directory"
+  /** An extended attribute that is read or written. */
+  | "xattr"
+  /** The names of all extended attributes of a file. */
+  | "xattr list"
+  /** An authentication. */
+  | "auth"
+  | "unknown";
+
 /** A request and its reply. */
 export interface Transaction {
   /** 1, 2, …, in the order in which they ended. */
@@ -151,38 +165,52 @@ export interface Transaction {
   readonly paths: ReadonlyMap<number, string>;
   /** Error number of the reply, 0 for success and where there is no reply. */
   readonly errno: number;
+  /** The dialect that was agreed on, or seems to be spoken; 9P2000.L if it is left out. */
+  readonly dialect?: Dialect;
+  /** What the first fid of the request stood for; unknown if it is left out. */
+  readonly subject?: Subject;
   /** What the device told of it. */
   readonly ring?: RingTimes;
 }
 
 /**
- * A transaction in numbers, for who only counts. One object that is filled again and again: borrowed
- * until the receiver returns.
+ * A transaction in numbers, for whoever only counts. One object for all of them, borrowed until the
+ * observer returns.
  */
-export interface Exchange {
+export interface Tally {
   /** Whose it is. */
   readonly conversation: Conversation;
-  /** Type byte of the request; of an answer that nobody asked for, that of its request. */
+  /** Type byte of the request; that of the reply less 1 if the request was not seen. */
   readonly type: number;
+  /** The tag of both. */
+  readonly tag: number;
   /** What became of it. */
   readonly outcome: Outcome;
-  /** Error number of the reply, 0 for success; -1 for an error without a number. */
-  readonly errno: number;
-  /** When the request was seen; when the reply was if there is none. */
-  readonly started: number;
-  /** When the reply was seen; when the request was if there is none. */
-  readonly ended: number;
-  /** Bytes of the request; 0 if there is none. */
+  /** When the request was seen; -1 if it was not. */
+  readonly requestTime: number;
+  /** When the reply was seen; -1 if it was not. */
+  readonly replyTime: number;
+  /** `size[4]` of the request; 0 if it was not seen. */
   readonly requestSize: number;
-  /** Bytes of the reply; 0 if there is none. */
+  /** `size[4]` of the reply; 0 if it was not seen. */
   readonly replySize: number;
-  /** Requests under way when it began, itself included. */
+  /** Whether the reply is an error. */
+  readonly isError: boolean;
+  /** Its number; 0 if it is none. */
+  readonly errno: number;
+  /** Requests of the conversation under way when this one began, itself included. */
   readonly depth: number;
-  /** Path of the file that it is about, of a file it creates that of the new one; "" if unknown. */
+  /** The first fid of the request; NOFID if it has none. */
+  readonly fid: number;
+  /** What it stood for when the request was sent; "" where nobody knows. */
   readonly path: string;
-  /** Position of a read or write; 0 for others. */
+  /** Of what kind that is. */
+  readonly subject: Subject;
+  /** Where a read or write begins; -1 for other messages. Not exact past 2^53. */
   readonly offset: number;
-  /** Bytes read or written, as the reply says; 0 for others. */
+  /** Bytes that a read asks for or a write carries; 0 for other messages. */
+  readonly asked: number;
+  /** Bytes that were read or written. */
   readonly moved: number;
 }
 
@@ -208,8 +236,8 @@ export interface Observer {
   opened?(conversation: Conversation, time: number): void;
   /** A message was seen; before the transaction that it ends. */
   frame?(frame: Frame): void;
-  /** A transaction is over, in numbers; told beside `transaction`, or alone where only this is wanted. */
-  exchange?(exchange: Exchange): void;
+  /** A transaction is over, in numbers; before the same as a whole. */
+  tally?(tally: Tally): void;
   /** A transaction is over. */
   transaction?(transaction: Transaction): void;
   /** Something could not be read. */
