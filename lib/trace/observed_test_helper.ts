@@ -120,7 +120,7 @@ export function playOn(
         half,
         message,
         depth: waiting.size + 1,
-        paths: new Map(fids),
+        paths: pathsOf(fids, mainFid(message)),
       });
       continue;
     }
@@ -132,6 +132,11 @@ export function playOn(
   for (const [tag, request] of waiting) tell(tag, request, null, "unfinished");
   for (const observer of observers) observer.closed?.(conversation, time);
   return time;
+}
+
+function pathsOf(fids: ReadonlyMap<number, string>, fid: number): Map<number, string> {
+  const path = fids.get(fid);
+  return new Map(path === undefined ? [] : [[fid, path]]);
 }
 
 function follow(fids: Map<number, string>, request: Message, reply: Message): void {
