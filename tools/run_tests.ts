@@ -1,9 +1,9 @@
 /**
  * Runs every test of the house, doc examples included, and closes with one line that counts them.
  *
- * `deno task test [--full] [--no-skips] [PATH…] [-- FLAG…]`: `--full` takes the long profile,
- * `--no-skips` (always on with `CI=true`) makes a skipped test a failure, what follows `--` goes to
- * `deno test` as it is.
+ * `deno task test [--full] [--no-skips] [--checked] [PATH…] [-- FLAG…]`: `--full` takes the long
+ * profile, `--no-skips` (always on with `CI=true`) makes a skipped test a failure, `--checked` says
+ * that types have been checked just before, what follows `--` goes to `deno test` as it is.
  *
  * Fails when a test failed, when none ran, when the run broke off, and when one was skipped though
  * none may be.
@@ -19,6 +19,8 @@ export interface Plan {
   readonly profile: "ci" | "full";
   /** Whether a skipped test fails the run. */
   readonly noSkips: boolean;
+  /** Whether types have been checked before, all of them: it takes a minute. */
+  readonly isChecked: boolean;
   /** Arguments for `deno test`. */
   readonly rest: readonly string[];
 }
@@ -45,6 +47,7 @@ export function parsePlan(
 ): Plan {
   let profile = environment("VIRTFS_TEST_PROFILE") || "ci";
   let noSkips = environment("CI") === "true";
+  let isChecked = false;
   const rest: string[] = [];
   for (let index = 0; index < words.length; index++) {
     const word = words[index] ?? "";
@@ -54,6 +57,7 @@ export function parsePlan(
     }
     if (word === "--full") profile = "full";
     else if (word === "--no-skips") noSkips = true;
+    else if (word === "--checked") isChecked = true;
     else if (word.startsWith("-")) {
       throw new RangeError(`Cannot run the tests: "${word}" is no flag of this command`);
     } else rest.push(word);
@@ -61,7 +65,7 @@ export function parsePlan(
   if (profile !== "ci" && profile !== "full") {
     throw new RangeError(`Cannot run the tests: "${profile}" is no profile, only ci and full are`);
   }
-  return { profile, noSkips, rest };
+  return { profile, noSkips, isChecked, rest };
 }
 
 /** How a run ended. */
@@ -122,7 +126,8 @@ async function runTests(plan: Plan): Promise<Ending & { signal?: keyof typeof SI
   let patience: ReturnType<typeof setTimeout> | undefined;
   try {
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["test", "--allow-all", "--doc", `--junit-path=${path}`, ...plan.rest],
+      args: ["test", "--allow-all", "--doc", `--junit-path=${path}`]
+        .concat(plan.isChecked ? ["--no-check"] : [], plan.rest),
       cwd: decodeURIComponent(new URL("..", import.meta.url).pathname),
       // With CI=true a test that misses a tool fails and names it instead of being skipped.
       env: {

@@ -8,7 +8,12 @@ function variables(values: Record<string, string>): (name: string) => string | u
 }
 
 Deno.test("parsePlan() takes the quick profile when nothing is said", () => {
-  assert.deepEqual(parsePlan([], variables({})), { profile: "ci", noSkips: false, rest: [] });
+  assert.deepEqual(parsePlan([], variables({})), {
+    profile: "ci",
+    noSkips: false,
+    isChecked: false,
+    rest: [],
+  });
 });
 
 Deno.test("parsePlan() reads variables, flags, paths and what follows --", () => {
@@ -19,8 +24,10 @@ Deno.test("parsePlan() reads variables, flags, paths and what follows --", () =>
   assert.deepEqual(plan, {
     profile: "full",
     noSkips: true,
+    isChecked: false,
     rest: ["lib/p9", "--filter", "walk"],
   });
+  assert.equal(parsePlan(["--checked"], variables({})).isChecked, true);
   assert.equal(parsePlan(["--full"], variables({})).profile, "full");
   assert.equal(parsePlan([], variables({ CI: "true" })).noSkips, true);
 });
