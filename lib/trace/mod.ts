@@ -20,4 +20,5 @@ export {
   type SummaryStyle,
   summaryToJson,
 } from "./summary_text.ts";
+export { Budget, Framer, type FramerOptions } from "./framer.ts";
 export type * from "./types.ts";
