@@ -36,6 +36,21 @@ export function mainFid(message: Message): number {
   return -1;
 }
 
+/** The fid that a request makes if it succeeds; -1 for none. */
+export function madeFid(message: Message): number {
+  switch (message.kind) {
+    case "Tattach":
+      return message.fid;
+    case "Tauth":
+      return message.afid;
+    case "Twalk":
+    case "Txattrwalk":
+      return message.newfid;
+    default:
+      return -1;
+  }
+}
+
 /** Path of an entry of a directory. */
 export function under(path: string, name: string): string {
   return path.endsWith("/") ? path + name : `${path}/${name}`;

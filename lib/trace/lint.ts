@@ -17,7 +17,7 @@ import {
   TWRITE_HEADER,
   TYPE,
 } from "../p9/mod.ts";
-import { mainFid, pathOf } from "./about.ts";
+import { madeFid, mainFid, pathOf } from "./about.ts";
 import { isRule, type RuleName, RULES, SEVERITIES, type Severity } from "./rules.ts";
 import type { Conversation, Finding, Frame, Gap, Observer, Transaction } from "./types.ts";
 import { bytesText, durationText, pathText, typeText } from "./units.ts";
@@ -552,21 +552,6 @@ export class Lint implements Observer {
     if (fid.synced === SMALL_TRANSFERS) {
       this.#found(state, "L030", time, `${SMALL_TRANSFERS} times, ${pathText(fid.path)}`);
     }
-  }
-}
-
-/** The fid that a request makes if it succeeds; -1 for none. */
-export function madeFid(message: Message): number {
-  switch (message.kind) {
-    case "Tattach":
-      return message.fid;
-    case "Tauth":
-      return message.afid;
-    case "Twalk":
-    case "Txattrwalk":
-      return message.newfid;
-    default:
-      return -1;
   }
 }
 

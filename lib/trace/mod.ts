@@ -4,10 +4,38 @@
  *
  * @module
  */
+export {
+  diffCaptures,
+  type Difference,
+  type DiffLine,
+  diffLines,
+  Digest,
+  formatDifference,
+} from "./diff.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
 export { Histogram, type Octave } from "./histogram.ts";
+export { formatFinding, Lint, type Report } from "./lint.ts";
 export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
 export type { WriteBytes } from "./pcapng_blocks.ts";
+export { Redact, REDACTABLE, type RedactOptions } from "./redact.ts";
+export {
+  formatReplay,
+  Recording,
+  type ReplayDifference,
+  type ReplayOptions,
+  type ReplayResult,
+} from "./replay.ts";
+export {
+  explainRule,
+  isRule,
+  listRules,
+  type Rule,
+  RULE_NAMES,
+  type RuleName,
+  RULES,
+  SEVERITIES,
+  type Severity,
+} from "./rules.ts";
 export { type ErrnoTally, MessageTally, Summary, type SummaryOptions } from "./summary.ts";
 export {
   type ErrorJson,
