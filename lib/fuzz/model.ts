@@ -9,7 +9,6 @@
 import {
   AT_REMOVEDIR,
   byteLength,
-  encodeStringInto,
   ERRNO,
   type Message,
   NOFID,
@@ -1038,8 +1037,7 @@ export function changesTree(message: Message): boolean {
     case "Tremove":
     case "Twrite":
     case "Tsetattr":
-    case "Tclunk":
-      return message.kind !== "Tclunk";
+      return true;
     case "Tlopen":
       return (message.flags & O_TRUNC) !== 0;
     default:
@@ -1048,9 +1046,24 @@ export function changesTree(message: Message): boolean {
   }
 }
 
-/** Bytes of a text, as it is sent. */
-export function textBytes(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(byteLength(text));
-  encodeStringInto(text, bytes, 0);
-  return bytes;
+/**
+ * Whether the order in which two requests are carried out may matter.
+ *
+ * @param isSame Whether they come from one session.
+ */
+export function collide(one: Message, other: Message, isSame: boolean): boolean {
+  const isApart = !touchesTree(one) || !touchesTree(other);
+  if (!isApart && (changesTree(one) || changesTree(other))) return true;
+  if (!isSame) return false;
+  if (one.kind === "Tversion" || other.kind === "Tversion") return true;
+  return overlap(fidsSet(one), fidsUsed(other)) || overlap(fidsUsed(one), fidsSet(other));
+}
+
+function touchesTree({ kind }: Message): boolean {
+  return kind !== "Tflush" && kind !== "Tclunk" && kind !== "Tversion";
+}
+
+function overlap(some: readonly number[], others: readonly number[]): boolean {
+  for (const each of some) if (others.includes(each)) return true;
+  return false;
 }

@@ -21,7 +21,7 @@ export const FLUSH: Oracle = {
   name: "flush",
   answered: (answer) => judgePrediction("flush", answer),
   ended({ health, unanswered, isServing }) {
-    if (!health.isAlive || !isServing || !unanswered.some(({ kind }) => kind === "Tflush")) {
+    if (!health.isAlive || !isServing || !unanswered.includes("Tflush")) {
       return null;
     }
     return {

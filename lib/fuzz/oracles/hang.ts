@@ -18,13 +18,13 @@ export const HANG: Oracle = {
         message: "A new connection gets no answer to Tversion any more",
       };
     }
-    const first = unanswered.find(({ kind }) => kind !== "Tflush");
+    const first = unanswered.find((kind) => kind !== "Tflush");
     if (first === undefined) return null;
     return {
       oracle: "hang",
       severity: "high",
-      cause: `${first.kind} is never answered`,
-      message: `${first.kind} was not answered in time, though others are`,
+      cause: `${first} is never answered`,
+      message: `${first} was not answered in time, though others are`,
     };
   },
 };

@@ -35,8 +35,8 @@ export interface Answer {
 export interface Ending {
   /** How the target is. */
   readonly health: Health;
-  /** Requests that were never answered though they had to be. */
-  readonly unanswered: readonly Message[];
+  /** Names of requests that were never answered though they had to be. */
+  readonly unanswered: readonly string[];
   /** Whether others are still served. */
   readonly isServing: boolean;
   /** What was changed outside of the export; nothing if nothing was. */

@@ -1,0 +1,590 @@
+/**
+ * Holds cases with a target: sends, takes answers, keeps the model, asks the oracles.
+ *
+ * @module
+ */
+import {
+  diagnose,
+  encode,
+  formatMessage,
+  HEADER_SIZE,
+  kindOf,
+  LOCK_FLAGS_BLOCK,
+  type Message,
+  NOTAG,
+  tryDecode,
+  Wire,
+} from "../p9/mod.ts";
+import { bytesOf, type Case, type Step } from "./case.ts";
+import { StateCoverage, stateKey } from "./state_coverage.ts";
+import type { Fixture } from "./export.ts";
+import { changesTree, collide, fidsSet, Model } from "./model.ts";
+import { afterFlush } from "./oracles/flush.ts";
+import { misframed } from "./oracles/framing.ts";
+import type { Answer, Complaint, Ending, Oracle } from "./oracles/oracle.ts";
+import type { Profile } from "./profiles.ts";
+import type { RawConnection, Target } from "./target.ts";
+
+/** What a runner needs. */
+export interface RunnerOptions {
+  /** Whom to talk to. */
+  readonly target: Target;
+  /** Who judges. */
+  readonly oracles: readonly Oracle[];
+  /** Habits of the target. */
+  readonly profile: Profile;
+  /** What is in the export when a case begins; `null` if that is not known. */
+  readonly fixtures: readonly Fixture[] | null;
+  /** Makes the export as it was; nothing where nobody can. */
+  readonly reset?: () => void;
+  /** What was changed outside of the export; undoes it. */
+  readonly trespass?: () => string | undefined;
+  /** The user that cases attach as. */
+  readonly user: number;
+  /** The target's name of the tree. */
+  readonly aname: string;
+  /** Milliseconds after which an answer counts as missing. */
+  readonly patienceMs: number;
+  /** Whether a complaint is an old one, with which a case goes on. */
+  readonly isKnown: (complaint: Complaint) => boolean;
+  /** Whether to leave out a step: it is known to end the target. */
+  readonly isMasked: (step: Step) => boolean;
+}
+
+/** What came of a case. */
+export interface Outcome {
+  /** What an oracle has against the target; `null` if none has. */
+  readonly complaint: Complaint | null;
+  /** Messages sent. */
+  readonly sent: number;
+  /** Whether a request was refused. */
+  readonly hasRefusal: boolean;
+  /** Whether the target reached a state, or came to one from another, for the first time. */
+  readonly isNew: boolean;
+  /** What came back for each step, as text; empty unless it was asked for. */
+  readonly answers: ReadonlyMap<number, readonly string[]>;
+  /** The last step that was sent. */
+  readonly last: number;
+}
+
+/** How to run a case. */
+export interface RunMode {
+  /** On connections of its own. */
+  readonly isFresh: boolean;
+  /** Keeps answers as text. */
+  readonly isRecording: boolean;
+}
+
+/** Most milliseconds for an answer to what may be waited for as long as it likes. */
+const WAITING_MS = 5;
+/** Cases after which the target is looked at though nothing was strange. */
+const LOOK_EVERY = 32;
+/** Milliseconds for answers to a case of which the same was missing before. */
+const SHORT_MS = 30;
+
+interface Pending {
+  readonly index: number;
+  readonly tag: number;
+  readonly type: number;
+  readonly request: Message | null;
+  isExact: boolean;
+  /** Whether an answer may be missing. */
+  mayWait: boolean;
+  isFlushed: boolean;
+}
+
+/** One connection of a runner. */
+class Link {
+  readonly number: number;
+  readonly raw: RawConnection;
+  readonly out: Uint8Array[] = [];
+  readonly pending: Pending[] = [];
+  /** Tags that were freed by an Rflush without an answer. */
+  readonly flushed: Set<number> = new Set();
+  /** Whether the target may end it: it was sent what is no request. */
+  mayClose = false;
+  /** Whether what follows in it means something else to the target than to us. */
+  isLost = false;
+  /** Whether the target must do something now: answer, or end it. */
+  mustReact = false;
+  isOver = false;
+
+  constructor(number: number, raw: RawConnection) {
+    this.number = number;
+    this.raw = raw;
+  }
+}
+
+/** Runs cases one after another. */
+export class Runner {
+  /** States that the target has been seen in. */
+  readonly coverage: StateCoverage = new StateCoverage();
+  readonly #options: RunnerOptions;
+  readonly #links: (Link | null)[] = [];
+  #model: Model;
+  #complaint: Complaint | null = null;
+  #answers = new Map<number, string[]>();
+  #isRecording = false;
+  #hasRefusal = false;
+  #isNew = false;
+  #isDirty = true;
+  #isStrange = false;
+  #runs = 0;
+  #lastKey = 0;
+
+  /** See `options`. */
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#model = new Model(options.fixtures, options.user);
+  }
+
+  /**
+   * Runs a case.
+   *
+   * @throws {Error} If the target takes no connection though it lives.
+   */
+  async run(steps: Case, mode: RunMode): Promise<Outcome> {
+    const { fixtures, user, isMasked, reset } = this.#options;
+    if (this.#isDirty) reset?.();
+    this.#isDirty = false;
+    this.#model = new Model(fixtures, user);
+    this.#complaint = null;
+    this.#answers = new Map();
+    this.#isRecording = mode.isRecording;
+    this.#hasRefusal = this.#isNew = this.#isStrange = false;
+    this.#lastKey = 0;
+    this.#runs++;
+    if (mode.isFresh) await this.hangUp();
+    let sent = 0;
+    let last = -1;
+    const isSuspicious = steps.some(isCrooked);
+    for (const [index, step] of steps.entries()) {
+      if (isMasked(step)) continue;
+      const link = await this.#link(step.connection);
+      if (link === null) break;
+      if (link.isOver) continue;
+      this.#send(link, index, step);
+      sent++;
+      last = index;
+      if (step.isJoined && index < steps.length - 1) continue;
+      await this.#settle();
+      if (this.#complaint !== null) break;
+    }
+    await this.#settle();
+    await this.#finish(mode.isFresh || isSuspicious);
+    return {
+      complaint: this.#complaint,
+      sent,
+      hasRefusal: this.#hasRefusal,
+      isNew: this.#isNew,
+      answers: this.#answers,
+      last,
+    };
+  }
+
+  /** Closes all connections. */
+  async hangUp(): Promise<void> {
+    for (const [number, link] of this.#links.entries()) {
+      this.#links[number] = null;
+      await link?.raw.close();
+    }
+  }
+
+  async #link(number: number): Promise<Link | null> {
+    const place = number % this.#options.target.maxConnections;
+    const known = this.#links[place];
+    if (known !== undefined && known !== null) return known;
+    try {
+      const raw = await this.#options.target.connect();
+      const link = new Link(place, raw);
+      this.#links[place] = link;
+      return link;
+    } catch {
+      this.#isStrange = true;
+      return null;
+    }
+  }
+
+  #send(link: Link, index: number, step: Step): void {
+    const bytes = bytesOf(step, this.#options.aname);
+    link.out.push(bytes);
+    if (step.content instanceof Uint8Array) return this.#sendRaw(link, index, bytes);
+    const request = step.content;
+    const { msize } = this.#model.session(link.number);
+    if (msize > 0 && bytes.length > msize && request.kind !== "Tversion") link.mayClose = true;
+    if (!request.kind.startsWith("T") || (request.kind === "Twalk" && request.wname.length > 16)) {
+      link.mayClose = true;
+    }
+    const isBlocking = request.kind === "Tlock" && (request.flags & LOCK_FLAGS_BLOCK) !== 0;
+    const pending: Pending = {
+      index,
+      tag: request.tag,
+      type: bytes[4] ?? 0,
+      request,
+      isExact: !link.isLost,
+      mayWait: link.isLost || isBlocking,
+      isFlushed: false,
+    };
+    if (changesTree(request)) this.#isDirty = true;
+    this.#collide(link, pending, request);
+    link.pending.push(pending);
+  }
+
+  #sendRaw(link: Link, index: number, bytes: Uint8Array): void {
+    this.#isDirty = this.#isStrange = true;
+    link.mayClose = true;
+    const size = bytes.length >= 4
+      ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
+      : Infinity;
+    if (link.isLost) return;
+    if (size < HEADER_SIZE) {
+      // Whatever a server takes it for, it cannot go on as if nothing had been.
+      link.mustReact = true;
+      link.isLost = true;
+    } else if (size !== bytes.length) link.isLost = true;
+    else {
+      const tag = (bytes[5] ?? 0) | ((bytes[6] ?? 0) << 8);
+      const pending: Pending = {
+        index,
+        tag,
+        type: bytes[4] ?? 0,
+        request: null,
+        isExact: false,
+        mayWait: false,
+        isFlushed: false,
+      };
+      link.pending.push(pending);
+    }
+    for (const pending of link.pending) {
+      pending.isExact = false;
+      if (link.isLost) pending.mayWait = true;
+    }
+  }
+
+  /** Finds out which of the requests under way have to do with each other. */
+  #collide(link: Link, pending: Pending, request: Message): void {
+    for (const other of this.#links) {
+      if (other === undefined || other === null) continue;
+      for (const each of other.pending) {
+        const before = each.request;
+        if (before === null) {
+          pending.isExact = false;
+          continue;
+        }
+        let collides = collide(request, before, other === link);
+        if (other === link) {
+          if (each.tag === pending.tag) {
+            // One of the two may be answered in place of the other, or neither.
+            each.mayWait = pending.mayWait = collides = true;
+            link.mayClose = true;
+          }
+          if (request.kind === "Tversion" || before.kind === "Tversion") {
+            // A new session ends what is under way.
+            if (request.kind === "Tversion") each.mayWait = true;
+          }
+          if (request.kind === "Tflush" && request.oldtag === each.tag) {
+            each.isFlushed = each.mayWait = true;
+            if (fidsSet(before).length > 0 || changesTree(before)) each.isExact = false;
+          }
+        }
+        if (collides) pending.isExact = each.isExact = false;
+      }
+    }
+  }
+
+  /** Sends what is held back and waits for all answers. */
+  async #settle(): Promise<void> {
+    for (const link of this.#links) {
+      if (link === undefined || link === null || link.out.length === 0) continue;
+      const parts = link.out.splice(0);
+      if (this.#options.target.isStream) void link.raw.send(joined(parts));
+      else for (const part of parts) void link.raw.send(part);
+    }
+    for (const link of this.#links) {
+      if (link !== undefined && link !== null && !link.isOver) await this.#await(link);
+    }
+  }
+
+  async #await(link: Link): Promise<void> {
+    const { patienceMs } = this.#options;
+    let dropped = link.raw.dropped;
+    while (!link.isOver) {
+      let isNeeded = link.mustReact;
+      for (const pending of link.pending) if (!pending.mayWait) isNeeded = true;
+      const isPossible = link.pending.length > 0;
+      if (!isNeeded && !isPossible) return;
+      let frame = link.raw.take() as Uint8Array | null | undefined;
+      if (frame === undefined) {
+        const isOld = link.mustReact && this.#options.isKnown(NO_REACTION);
+        frame = await link.raw.receive(isOld ? SHORT_MS : isNeeded ? patienceMs : WAITING_MS);
+      }
+      if (frame === undefined) {
+        for (; dropped < link.raw.dropped; dropped++) this.#drop(link);
+        if (!isNeeded) return;
+        this.#isStrange = true;
+        if (link.mustReact) {
+          link.mustReact = false;
+          this.#complain(NO_REACTION);
+        }
+        return;
+      }
+      if (frame === null) {
+        link.isOver = true;
+        this.#closed(link);
+        return;
+      }
+      link.mustReact = false;
+      this.#take(link, frame);
+    }
+  }
+
+  /** A virtqueue gave back a request without an answer: one that was flushed. */
+  #drop(link: Link): void {
+    const at = link.pending.findIndex(({ isFlushed }) => isFlushed);
+    if (at < 0) return;
+    const [pending] = link.pending.splice(at, 1);
+    if (pending?.request) this.#model.doubt(link.number, pending.request);
+  }
+
+  #closed(link: Link): void {
+    this.#isStrange = true;
+    const waiting = link.pending.find(({ mayWait }) => !mayWait);
+    for (const { request } of link.pending) {
+      if (request !== null) this.#model.doubt(link.number, request);
+    }
+    this.#record(link.pending.at(-1)?.index ?? 0, "the connection is closed");
+    if (link.mayClose) return;
+    const after = waiting?.request?.kind ?? "an answer";
+    this.#held = misframed(
+      `the connection is closed after ${after}`,
+      `The connection was closed after ${after}, which is no reason to`,
+    );
+  }
+
+  /** What is to be said if the process has not ended. */
+  #held: Complaint | null = null;
+
+  #take(link: Link, frame: Uint8Array): void {
+    const session = this.#model.session(link.number);
+    const size = frame.length >= 4
+      ? new DataView(frame.buffer, frame.byteOffset).getUint32(0, true)
+      : 0;
+    if (frame.length < HEADER_SIZE || size !== frame.length) {
+      this.#complain(
+        misframed(
+          "an answer that is no frame",
+          `An answer says that it has ${size} bytes, but it has ${frame.length}`,
+        ),
+      );
+      return;
+    }
+    const type = frame[4] as number;
+    const tag = (frame[5] as number) | ((frame[6] as number) << 8);
+    let at = -1;
+    for (const [i, pending] of link.pending.entries()) {
+      if (pending.tag !== tag) continue;
+      if (at < 0 || type === pending.type + 1) at = i;
+      if (type === pending.type + 1) break;
+    }
+    const name = kindOf(type) ?? `type ${type}`;
+    if (at < 0) {
+      if (link.isLost || link.mayClose || tag === NOTAG) return;
+      this.#complain(
+        link.flushed.has(tag)
+          ? afterFlush(name)
+          : misframed(`${name} answers nothing`, `${name} has tag ${tag}, which no request has`),
+      );
+      return;
+    }
+    const [pending] = link.pending.splice(at, 1) as [Pending];
+    const reply = tryDecode(new Wire(frame), 0, frame.length, "9P2000.L") ??
+      tryDecode(new Wire(frame), 0, frame.length, "9P2000.u");
+    if (this.#isRecording) {
+      this.#record(pending.index, reply === null ? `raw 0x${frame.toHex()}` : show(reply));
+    }
+    const { request } = pending;
+    if (reply === null) {
+      if (session.hasVersion) {
+        const { message } = diagnose(new Wire(frame), 0, frame.length, "9P2000.L");
+        this.#complain(misframed(`${name} that cannot be decoded`, message));
+      }
+      return;
+    }
+    const isError = reply.kind === "Rlerror" || reply.kind === "Rerror";
+    const code = reply.kind === "Rlerror" ? reply.ecode : isError ? 1 : 0;
+    if (isError) this.#hasRefusal = true;
+    this.#cover(link, request, pending.type, code);
+    if (request === null) {
+      if (isError) return;
+      session.isLost = true;
+      this.#model.isLost = true;
+      return;
+    }
+    this.#judge(link, pending, request, reply, frame);
+    if (request.kind === "Tflush") this.#flushed(link, request.oldtag);
+    else link.flushed.delete(tag);
+    if (isError) this.#model.refuse(link.number, request, pending.isExact);
+    else this.#model.apply(link.number, request, reply, pending.isExact);
+  }
+
+  #judge(link: Link, pending: Pending, request: Message, reply: Message, frame: Uint8Array): void {
+    const session = this.#model.session(link.number);
+    if (session.isLost && request.kind !== "Tversion") return;
+    const answer: Answer = {
+      connection: link.number,
+      request,
+      reply,
+      frame,
+      isExact: pending.isExact,
+      prediction: this.#model.predict(link.number, request),
+      session,
+      model: this.#model,
+      profile: this.#options.profile,
+    };
+    for (const oracle of this.#options.oracles) {
+      const complaint = oracle.answered?.(answer);
+      if (complaint === undefined || complaint === null) continue;
+      this.#complain(complaint);
+      return;
+    }
+  }
+
+  /** Rflush has come: what it was about is answered never, if it was not yet. */
+  #flushed(link: Link, tag: number): void {
+    const at = link.pending.findIndex((pending) => pending.tag === tag && pending.isFlushed);
+    if (at < 0) return;
+    const [pending] = link.pending.splice(at, 1);
+    link.flushed.add(tag);
+    if (pending?.request) this.#model.doubt(link.number, pending.request);
+  }
+
+  #cover(link: Link, request: Message | null, type: number, code: number): void {
+    let state = 0;
+    if (request !== null && "fid" in request) {
+      const fid = this.#model.session(link.number).fids.get(request.fid);
+      if (fid !== undefined) state = stateKey(fid.state, fid.node === null ? -1 : fid.node.links);
+    } else if (request === null) state = 15;
+    const key = (type << 16) | (state << 12) | (code & 0xfff);
+    if (this.coverage.add(key, this.#lastKey)) this.#isNew = true;
+    this.#lastKey = key;
+  }
+
+  #complain(complaint: Complaint): void {
+    if (complaint.oracle !== "errors" && complaint.oracle !== "fids") this.#model.isLost = true;
+    if (this.#complaint !== null || this.#options.isKnown(complaint)) return;
+    this.#complaint = complaint;
+  }
+
+  #record(index: number, text: string): void {
+    if (!this.#isRecording) return;
+    const lines = this.#answers.get(index);
+    if (lines === undefined) this.#answers.set(index, [text]);
+    else lines.push(text);
+  }
+
+  /** Looks at the target, closes what cannot be used again. */
+  async #finish(isCareful: boolean): Promise<void> {
+    const held = this.#held;
+    this.#held = null;
+    const { trespass, oracles } = this.#options;
+    const unanswered: string[] = [];
+    for (const link of this.#links) {
+      for (const { mayWait, request, type } of link?.pending ?? []) {
+        if (mayWait || link?.isOver) continue;
+        unanswered.push(request?.kind ?? `malformed ${kindOf(type) ?? `type ${type}`}`);
+      }
+    }
+    const mustLook = this.#isStrange || isCareful || unanswered.length > 0 ||
+      this.#runs % LOOK_EVERY === 0;
+    if (mustLook && this.#complaint === null) {
+      const ending = await this.#look(unanswered, trespass?.());
+      for (const oracle of oracles) {
+        const complaint = oracle.ended?.(ending);
+        if (complaint === undefined || complaint === null) continue;
+        this.#complain(complaint);
+        if (this.#complaint !== null) break;
+      }
+      if (held !== null && ending.health.isAlive) this.#complain(held);
+    }
+    const isSound = this.#complaint === null && unanswered.length === 0;
+    for (const [number, link] of this.#links.entries()) {
+      if (link === undefined || link === null) continue;
+      const isGood = isSound && number === 0 && !link.isLost && !link.isOver && !link.mayClose &&
+        link.pending.length === 0;
+      if (isGood) continue;
+      this.#links[number] = null;
+      await link.raw.close();
+    }
+  }
+
+  async #look(unanswered: readonly string[], trespass: string | undefined): Promise<Ending> {
+    const { target } = this.#options;
+    let health = await target.health();
+    let isServing = true;
+    // A device serves one machine: there is no asking as another one.
+    if (health.isAlive && this.#isStrange && target.isStream) {
+      isServing = await this.#isServing();
+      // It may have died of the last bytes only now.
+      health = await target.health();
+    }
+    return { health, unanswered, isServing, ...(trespass === undefined ? {} : { trespass }) };
+  }
+
+  async #isServing(): Promise<boolean> {
+    const { target, patienceMs } = this.#options;
+    try {
+      const raw = await target.connect();
+      const version = "9P2000.L";
+      void raw.send(encode({ kind: "Tversion", tag: NOTAG, msize: 8192, version }, version));
+      const reply = await raw.receive(patienceMs);
+      await raw.close();
+      return reply instanceof Uint8Array;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** A frame that is too short for a header was sent, and nothing came of it. */
+const NO_REACTION: Complaint = {
+  oracle: "hang",
+  severity: "high",
+  cause: "a frame shorter than its header is neither refused nor answered",
+  message:
+    "A frame whose size is less than 7 is neither refused nor answered: the connection hangs",
+};
+
+/** Whether a step has something by which one might leave the export. */
+function isCrooked({ content }: Step): boolean {
+  if (content instanceof Uint8Array) return true;
+  for (const value of Object.values(content)) {
+    if (typeof value === "string" && /\.\.|\//.test(value)) return true;
+    if (
+      Array.isArray(value) && value.some((name) => typeof name === "string" && /\.\.|\//.test(name))
+    ) {
+      return true;
+    }
+  }
+  return false;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0] as Uint8Array;
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Longest answer that is shown whole. */
+const MAX_SHOWN = 200;
+
+function show(message: Message): string {
+  const text = formatMessage(message);
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+}

@@ -1,0 +1,46 @@
+/**
+ * Guidance where the target's code cannot be seen: which request met a fid in which state and with
+ * which outcome, and what came after what.
+ *
+ * @module
+ */
+import type { FidState } from "./model.ts";
+
+const STATES: Readonly<Record<FidState, number>> = {
+  "walked": 1,
+  "file": 3,
+  "folder": 5,
+  "xattr-read": 7,
+  "xattr-write": 8,
+  "unsure": 9,
+};
+
+/** A number below 16 for what a fid is: its state, and whether its file still has a name. */
+export function stateKey(state: FidState, links: number): number {
+  const isGone = links === 0 && (state === "walked" || state === "file" || state === "folder");
+  return STATES[state] + (isGone ? 1 : 0);
+}
+
+/** States that were seen, and pairs of states. */
+export class StateCoverage {
+  readonly #states: Set<number> = new Set();
+  readonly #pairs: Set<number> = new Set();
+
+  /** How many states were seen. */
+  get states(): number {
+    return this.#states.size;
+  }
+
+  /** How many pairs, one after the other, were seen. */
+  get pairs(): number {
+    return this.#pairs.size;
+  }
+
+  /** Takes up that a state followed another; says whether that is new. */
+  add(state: number, before: number): boolean {
+    const known = this.#states.size + this.#pairs.size;
+    this.#states.add(state);
+    this.#pairs.add(before * 2 ** 24 + state);
+    return this.#states.size + this.#pairs.size > known;
+  }
+}
