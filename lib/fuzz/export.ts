@@ -4,6 +4,14 @@
  *
  * @module
  */
+import {
+  attributeNames,
+  getgid,
+  getuid,
+  listxattr,
+  MappedMemory,
+  removexattr,
+} from "../linux/mod.ts";
 import type { HostView } from "./target.ts";
 
 /** A file that every export has when a case begins. */
@@ -27,14 +35,18 @@ export const FIXTURES: readonly Fixture[] = [
   { path: "out", kind: "link", target: "../outside" },
 ];
 
-/** Byte `at` of a file of `bytes` bytes. */
-function byteAt(bytes: number, at: number): number {
-  return (at * 7 + bytes) % 251;
-}
+const NOTHING: ReadonlyMap<string, Fixture> = new Map();
 
-/** What is in a file of the fixtures. */
+const CONTENTS = new Map<number, Uint8Array<ArrayBuffer>>();
+
+/** What is in a file of the fixtures; not to be changed. */
 export function contentsOf(bytes: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: bytes }, (_, at) => byteAt(bytes, at));
+  const known = CONTENTS.get(bytes);
+  if (known !== undefined) return known;
+  const contents = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; at++) contents[at] = (at * 7 + bytes) % 251;
+  CONTENTS.set(bytes, contents);
+  return contents;
 }
 
 /** Name of the secret file beside the export. */
@@ -49,7 +61,9 @@ export class TemporaryExport implements HostView, Disposable {
   /** What is in the secret file, which no reply may contain. */
   readonly secret: Uint8Array<ArrayBuffer>;
   readonly #links: boolean;
-  #state = "";
+  readonly #names = MappedMemory.anonymous(65_536);
+  readonly #marks = new Map<string, string>();
+  readonly #wanted = new Map<string, Map<string, Fixture>>();
 
   /**
    * Makes one.
@@ -67,6 +81,13 @@ export class TemporaryExport implements HostView, Disposable {
     Deno.chmodSync(this.around, 0o755);
     Deno.mkdirSync(`${this.around}/outside`);
     this.#makeOutside();
+    Deno.mkdirSync(this.root);
+    for (const fixture of this.fixtures) {
+      const at = fixture.path.lastIndexOf("/");
+      const folder = fixture.path.slice(0, Math.max(0, at));
+      const entries = this.#wanted.get(folder) ?? new Map<string, Fixture>();
+      this.#wanted.set(folder, entries.set(fixture.path.slice(at + 1), fixture));
+    }
     this.reset();
   }
 
@@ -75,19 +96,70 @@ export class TemporaryExport implements HostView, Disposable {
     return this.#links ? FIXTURES : FIXTURES.filter(({ kind }) => kind !== "link");
   }
 
-  /** Makes it as it was in the beginning. Cheap if nothing has changed. */
+  /** Makes it as it was in the beginning. What has not changed is left alone. */
   reset(): void {
-    if (this.#state !== "" && this.#state === this.#fingerprint()) return;
-    remove(this.root);
-    Deno.mkdirSync(this.root);
-    Deno.chmodSync(this.root, 0o755);
-    for (const fixture of this.fixtures) {
-      const path = `${this.root}/${fixture.path}`;
-      if (fixture.kind === "folder") Deno.mkdirSync(path);
-      else if (fixture.kind === "link") Deno.symlinkSync(fixture.target, path);
-      else Deno.writeFileSync(path, contentsOf(fixture.bytes));
+    this.#resetFolder("", this.root);
+  }
+
+  /** Makes a folder, and all that belongs in it, as it was. */
+  #resetFolder(path: string, host: string): void {
+    this.#resetAttributes(host);
+    const wanted = this.#wanted.get(path) ?? NOTHING;
+    let found = 0;
+    let isReadable = true;
+    for (const entry of Deno.readDirSync(host)) {
+      const fixture = wanted.get(entry.name);
+      const isRight = fixture !== undefined && (fixture.kind === "folder") === entry.isDirectory &&
+        (fixture.kind === "link") === entry.isSymlink;
+      if (isRight) found++;
+      else isReadable &&= remove(`${host}/${entry.name}`);
     }
-    this.#state = this.#fingerprint();
+    if (!isReadable) {
+      // Names that are no UTF-8 cannot be named one by one.
+      emptyFolder(host);
+      found = 0;
+    }
+    for (const [name, fixture] of wanted) {
+      const at = `${host}/${name}`;
+      if (fixture.kind === "folder") {
+        if (found < wanted.size) Deno.mkdirSync(at, { recursive: true });
+        this.#resetFolder(fixture.path, at);
+      } else if (fixture.kind === "file") this.#resetFile(fixture, at);
+      else this.#resetLink(fixture, at);
+    }
+  }
+
+  #resetFile(fixture: Fixture & { kind: "file" }, host: string): void {
+    const known = this.#marks.get(host);
+    const contents = contentsOf(fixture.bytes);
+    if (
+      known !== undefined && known === markOf(host) && isSame(Deno.readFileSync(host), contents)
+    ) {
+      return;
+    }
+    // Of a link to something else, or a device, only the name may be touched.
+    remove(host);
+    Deno.writeFileSync(host, contents, { createNew: true });
+    this.#marks.set(host, markOf(host) ?? "");
+  }
+
+  #resetLink(fixture: Fixture & { kind: "link" }, host: string): void {
+    const known = this.#marks.get(host);
+    if (known !== undefined && known === markOf(host)) return;
+    remove(host);
+    Deno.symlinkSync(fixture.target, host);
+    this.#marks.set(host, markOf(host) ?? "");
+  }
+
+  #resetAttributes(host: string): void {
+    // The clock of file systems is too coarse to tell by it that nothing has changed.
+    const size = listxattr(host, this.#names.address, this.#names.bytes.length);
+    if (size > 0) {
+      for (const name of attributeNames(this.#names.bytes, size)) removexattr(host, name);
+    }
+    const { mode, uid, gid } = Deno.lstatSync(host);
+    if (uid !== getuid() || gid !== getgid()) Deno.chownSync(host, getuid(), getgid());
+    if (((mode ?? 0) & 0o7777) !== 0o755) Deno.chmodSync(host, 0o755);
   }
 
   /** What has changed outside of the export, in a sentence; nothing if nothing has. Undoes it. */
@@ -105,6 +177,7 @@ export class TemporaryExport implements HostView, Disposable {
 
   /** Removes it. */
   [Symbol.dispose](): void {
+    this.#names[Symbol.dispose]();
     remove(this.around);
   }
 
@@ -134,34 +207,11 @@ export class TemporaryExport implements HostView, Disposable {
       } catch {
         return "the secret file outside of the export cannot be read any more";
       }
-      if (now.length !== this.secret.length || now.some((byte, at) => byte !== this.secret[at])) {
+      if (!isSame(now, this.secret)) {
         return "the secret file outside of the export was changed";
       }
     }
     return undefined;
-  }
-
-  /** All that can tell that something was changed, links and folders included. */
-  #fingerprint(): string {
-    const parts: string[] = [];
-    const look = (path: string): void => {
-      const { mode, uid, gid, size, ino, ctime } = Deno.lstatSync(path);
-      parts.push(`${path}:${mode}:${uid}:${gid}:${size}:${ino}:${ctime?.getTime()}`);
-    };
-    const walk = (folder: string): void => {
-      look(folder);
-      for (const { name, isDirectory } of Deno.readDirSync(folder)) {
-        if (isDirectory) walk(`${folder}/${name}`);
-        else look(`${folder}/${name}`);
-      }
-    };
-    try {
-      walk(this.root);
-    } catch {
-      // Names that are not UTF-8 cannot be looked at, nor be what they were.
-      return "changed";
-    }
-    return parts.join("\n");
   }
 }
 
@@ -173,13 +223,38 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** Removes a folder with all that a client may have put there, whatever its names and modes are. */
-function remove(path: string): void {
+function isSame(some: Uint8Array, others: Uint8Array): boolean {
+  return Buffer.compare(some, others) === 0;
+}
+
+/** What of a file changes with it; nothing if it is not there. */
+function markOf(path: string): string | undefined {
+  try {
+    const { mode, uid, gid, size, ino, nlink, ctime } = Deno.lstatSync(path);
+    return `${mode}:${uid}:${gid}:${size}:${ino}:${nlink}:${ctime?.getTime()}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Removes a file or a folder with all that a client may have put there; false if that cannot be. */
+function remove(path: string): boolean {
   try {
     Deno.removeSync(path, { recursive: true });
+    return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    // Names that are no UTF-8, or paths too long for one call.
-    new Deno.Command("rm", { args: ["-rf", "--", path], stderr: "null" }).outputSync();
+    if (error instanceof Deno.errors.NotFound) {
+      return markOf(path) === undefined && !path.includes("\ufffd");
+    }
+    // Names in it that are no UTF-8, or paths too long for one call.
+    const { success } = new Deno.Command("rm", { args: ["-rf", "--", path], stderr: "null" })
+      .outputSync();
+    return success && markOf(path) === undefined;
   }
+}
+
+/** Removes all that is in a folder. */
+function emptyFolder(path: string): void {
+  new Deno.Command("find", { args: [path, "-mindepth", "1", "-delete"], stderr: "null" })
+    .outputSync();
 }

@@ -136,10 +136,13 @@ function fail(
 }
 
 const UNKNOWN_FID = fail("the fid is not known", ["EBADF"], "fids");
+/** Where more than the fid may be wrong, any of the errors is right. */
+const UNKNOWN_FID_OR_ELSE = fail("the fid is not known", null, "fids");
 const IN_USE = fail("the new fid is in use", ["EBADF", "EINVAL", "EEXIST", "EBUSY"], "fids");
 const IS_OPEN = fail("the fid is open", ["EBADF", "EINVAL", "EBUSY"], "fids");
 const NOT_OPEN = fail("the fid is not open", ["EBADF", "EINVAL", "EACCES"], "fids");
 const NOT_FOLDER = fail("it is no folder", ["ENOTDIR", "EINVAL", "EBADF", "EOPNOTSUPP"]);
+const NOT_FOLDER_OR_ELSE = fail("it is no folder", null);
 const BAD_NAME = fail("it is no name", [
   "EINVAL",
   "ENOENT",
@@ -155,6 +158,11 @@ const BAD_NAME = fail("it is no name", [
 const LONG_NAME = fail("the name is too long", ["ENAMETOOLONG", "EINVAL", "ENOENT"]);
 const EXISTS = fail("the name is taken", ["EEXIST"]);
 const MISSING = fail("there is no such name", ["ENOENT"]);
+
+/** The same where something else may be wrong as well: no success is certain, and every error right. */
+function loosened(prediction: Prediction): Prediction {
+  return prediction.must === "succeed" ? EITHER : { ...prediction, errors: null };
+}
 
 /** What is wrong with the name of an entry. */
 function nameFault(name: string): Prediction | null {
@@ -249,11 +257,10 @@ export class Model {
         const prediction = this.#predictEntry(session, message.fid, message.name);
         const { symtgt } = message;
         const isPlain = symtgt !== "" && symtgt.length < 1000 && !symtgt.includes("\0");
-        return prediction.must === "succeed" && !isPlain ? EITHER : prediction;
+        return isPlain ? prediction : loosened(prediction);
       }
       case "Tmknod": {
-        const prediction = this.#predictEntry(session, message.dfid, message.name);
-        return prediction.must === "succeed" ? EITHER : prediction;
+        return loosened(this.#predictEntry(session, message.dfid, message.name));
       }
       case "Tlink":
         return this.#predictLink(session, message.dfid, message.fid, message.name);
@@ -264,8 +271,10 @@ export class Model {
       case "Trename": {
         const fid = known(session, message.fid);
         const to = known(session, message.dfid);
-        if (fid === null || to === null) return UNKNOWN_FID;
-        if (to !== "unsure" && to.node !== null && isOther(to.node, "folder")) return NOT_FOLDER;
+        if (fid === null || to === null) return UNKNOWN_FID_OR_ELSE;
+        if (to !== "unsure" && to.node !== null && isOther(to.node, "folder")) {
+          return NOT_FOLDER_OR_ELSE;
+        }
         return nameFault(message.name) ?? EITHER;
       }
       case "Tread":
@@ -332,6 +341,7 @@ export class Model {
     message: {
       readonly fid: number;
       readonly afid: number;
+      readonly uname: string;
       readonly aname: string;
       readonly n_uname: number;
     },
@@ -426,10 +436,12 @@ export class Model {
     name: string,
   ): { folder: Node; child: Node | undefined } | Prediction {
     const fid = known(session, number);
-    if (fid === null) return UNKNOWN_FID;
+    if (fid === null) return UNKNOWN_FID_OR_ELSE;
     if (fid === "unsure" || fid.node === null || !this.#stands(fid.node)) return EITHER;
     if (fid.state.startsWith("xattr")) return EITHER;
-    if (isOther(fid.node, "folder")) return NOT_FOLDER;
+    if (isOther(fid.node, "folder")) {
+      return nameFault(name) === null ? NOT_FOLDER : NOT_FOLDER_OR_ELSE;
+    }
     const fault = nameFault(name);
     if (fault !== null) return fault;
     const child = this.#child(fid.node, name);
@@ -445,7 +457,9 @@ export class Model {
 
   #predictCreate(session: Session, number: number, name: string, flags: number): Prediction {
     const fid = session.fids.get(number);
-    if (fid !== undefined && fid.state !== "walked" && fid.state !== "unsure") return IS_OPEN;
+    if (fid !== undefined && fid.state !== "walked" && fid.state !== "unsure") {
+      return nameFault(name) === null ? IS_OPEN : loosened(IS_OPEN);
+    }
     const entry = this.#entry(session, number, name);
     if ("must" in entry) return entry;
     if (entry.child !== undefined) return (flags & O_EXCL) !== 0 ? EXISTS : EITHER;
@@ -456,7 +470,7 @@ export class Model {
 
   #predictLink(session: Session, dfid: number, number: number, name: string): Prediction {
     const fid = known(session, number);
-    if (fid === null) return UNKNOWN_FID;
+    if (fid === null) return UNKNOWN_FID_OR_ELSE;
     const entry = this.#entry(session, dfid, name);
     if ("must" in entry) return entry;
     if (fid === "unsure" || fid.node === null || !this.#stands(fid.node)) return EITHER;
@@ -468,11 +482,12 @@ export class Model {
   }
 
   #predictUnlink(session: Session, dirfd: number, name: string, flags: number): Prediction {
+    const isOdd = (flags & ~AT_REMOVEDIR) !== 0;
     const entry = this.#entry(session, dirfd, name);
-    if ("must" in entry) return entry;
+    if ("must" in entry) return isOdd ? loosened(entry) : entry;
+    if (isOdd) return EITHER;
     const { child } = entry;
     if (child === undefined) return MISSING;
-    if ((flags & ~AT_REMOVEDIR) !== 0) return EITHER;
     if (flags === 0) {
       if (child.kind === "folder") return fail("it is a folder", ["EISDIR", "EPERM"]);
       return succeed("a file can be removed");
@@ -635,7 +650,9 @@ export class Model {
       case "Tlink": {
         const node = session.fids.get(message.fid)?.node ?? null;
         const folder = session.fids.get(message.dfid)?.node ?? null;
-        if (node === null || folder === null || !isExact) return this.#lose();
+        if (node === null || folder === null || !isExact || node.kind === "folder") {
+          return this.#lose();
+        }
         folder.children.set(message.name, node);
         node.links++;
         return;
@@ -765,7 +782,8 @@ export class Model {
       }
       if (reply?.kind === "Rwalk") this.#learn(node, reply.wqid[i] ?? null);
     }
-    this.#bind(session, newfid, node, isExact);
+    // What a copy of a fid with an extended attribute is, everybody decides otherwise.
+    this.#bind(session, newfid, node, isExact && !(from?.state.startsWith("xattr") ?? false));
   }
 
   #applyClunk(session: Session, number: number): void {
@@ -836,6 +854,7 @@ export class Model {
     const folder = session.fids.get(number)?.node ?? null;
     if (folder === null || !isExact) return this.#lose();
     const node = new Node(kind, folder);
+    if (folder.children.has(name)) return this.#lose();
     folder.children.set(name, node);
     finish(node);
   }
@@ -865,7 +884,8 @@ export class Model {
 
   #move(from: Node, oldName: string, to: Node, newName: string): void {
     const node = from.children.get(oldName);
-    if (node === undefined) return this.#lose();
+    // A tree in which a folder is in itself is none.
+    if (node === undefined || isWithin(to, node)) return this.#lose();
     const replaced = to.children.get(newName);
     if (replaced === node) return;
     if (replaced !== undefined) this.#unlink(to, newName);

@@ -225,7 +225,6 @@ export class Runner {
       mayWait: link.isLost || isBlocking,
       isFlushed: false,
     };
-    if (changesTree(request)) this.#isDirty = true;
     this.#collide(link, pending, request);
     link.pending.push(pending);
   }
@@ -347,7 +346,7 @@ export class Runner {
   }
 
   #closed(link: Link): void {
-    this.#isStrange = true;
+    this.#isStrange = this.#isDirty = true;
     const waiting = link.pending.find(({ mayWait }) => !mayWait);
     for (const { request } of link.pending) {
       if (request !== null) this.#model.doubt(link.number, request);
@@ -423,8 +422,12 @@ export class Runner {
     this.#judge(link, pending, request, reply, frame);
     if (request.kind === "Tflush") this.#flushed(link, request.oldtag);
     else link.flushed.delete(tag);
-    if (isError) this.#model.refuse(link.number, request, pending.isExact);
-    else this.#model.apply(link.number, request, reply, pending.isExact);
+    if (isError) {
+      this.#model.refuse(link.number, request, pending.isExact);
+      return;
+    }
+    if (changesTree(request)) this.#isDirty = true;
+    this.#model.apply(link.number, request, reply, pending.isExact);
   }
 
   #judge(link: Link, pending: Pending, request: Message, reply: Message, frame: Uint8Array): void {
@@ -490,6 +493,7 @@ export class Runner {
     const unanswered: string[] = [];
     for (const link of this.#links) {
       for (const { mayWait, request, type } of link?.pending ?? []) {
+        this.#isDirty = true;
         if (mayWait || link?.isOver) continue;
         unanswered.push(request?.kind ?? `malformed ${kindOf(type) ?? `type ${type}`}`);
       }

@@ -1,0 +1,445 @@
+/**
+ * The model engine: makes cases, runs them, looks into what oracles complain of, until the time is up.
+ *
+ * @module
+ */
+import type { Case, Step } from "./case.ts";
+import type { CorpusFolder } from "./corpus.ts";
+import type { TemporaryExport } from "./export.ts";
+import { bucketOf, formatReproducer, type Found, type Report } from "./findings.ts";
+import { generateCase, type GenerateOptions } from "./generate.ts";
+import { signatureOf } from "./masks.ts";
+import { makeOracles } from "./oracles/all.ts";
+import type { Complaint } from "./oracles/oracle.ts";
+import { judgeResources } from "./oracles/resources.ts";
+import type { Profile } from "./profiles.ts";
+import { Random } from "./random.ts";
+import { type Outcome, Runner } from "./runner.ts";
+import { shrink } from "./shrink.ts";
+import type { Resources, Target } from "./target.ts";
+import type { OracleName, Verdict } from "./types.ts";
+
+/** A target, and its export if that is ours. */
+export interface Subject {
+  /** Whom to talk to. */
+  readonly target: Target;
+  /** The export; nothing if it is somebody else's. */
+  readonly exported?: TemporaryExport;
+  /** The target's name of the tree. */
+  readonly aname: string;
+  /** Whether the target is a part of this process. */
+  readonly isOurs: boolean;
+}
+
+/** Options of {@linkcode fuzzModel}. */
+export interface FuzzOptions {
+  /** Targets, all of the same kind; each is a job. */
+  readonly subjects: readonly Subject[];
+  /** Seed of the run. */
+  readonly seed: number;
+  /** First case; 0 by default. */
+  readonly first?: number;
+  /** Most cases. */
+  readonly runs: number;
+  /** Most milliseconds. */
+  readonly timeMs: number;
+  /** Habits of the target. */
+  readonly profile: Profile;
+  /** Oracles that are off. */
+  readonly off: ReadonlySet<OracleName>;
+  /** The user to attach as. */
+  readonly user: number;
+  /** Milliseconds after which an answer counts as missing. */
+  readonly patienceMs: number;
+  /** How often a finding is tried again. */
+  readonly verify: number;
+  /** Ends the run after so many findings; 0 never. */
+  readonly maxFindings: number;
+  /** Where cases and findings are kept. */
+  readonly corpus?: CorpusFolder;
+  /** Ends the run. */
+  readonly signal?: AbortSignal;
+  /** Told of every finding at once. */
+  readonly onFinding?: (finding: Found) => void;
+  /** Told now and then how far it is. */
+  readonly onProgress?: (report: Report) => void;
+}
+
+/** Cases that are made of nothing but the seed; from then on what was learned of the target counts. */
+export const UNGUIDED = 10_000;
+/** Cases that are remembered to go on from. */
+const MAX_KEPT = 4000;
+/** Cases after which the target is asked what it holds. */
+const RESOURCES_EVERY = 512;
+/** Longest wait for a target to give back what it holds, in milliseconds. */
+const GIVING_BACK_MS = 1000;
+const SHRINK = { tries: 1500, timeMs: 20_000 };
+const PROGRESS_MS = 500;
+/** Processes that die one after another before a run gives up. */
+const MAX_DEAD_STARTS = 5;
+
+/**
+ * Fuzzes.
+ *
+ * @throws {Error} If a target that died cannot be started again.
+ */
+export async function fuzzModel(options: FuzzOptions): Promise<Report> {
+  const campaign = new Campaign(options);
+  await Promise.all(options.subjects.map((subject) => campaign.work(subject)));
+  return campaign.report();
+}
+
+/** What all jobs of a run share. */
+class Campaign {
+  readonly #options: FuzzOptions;
+  readonly #generate: GenerateOptions;
+  readonly #findings = new Map<string, Found>();
+  readonly #old: ReadonlySet<string>;
+  readonly #masks = new Set<string>();
+  readonly #kept: Case[] = [];
+  readonly #begun = performance.now();
+  readonly #verdicts: Record<Verdict, number> = {
+    PASS: 0,
+    REJECT: 0,
+    FAIL: 0,
+    WEDGED: 0,
+    SKIP: 0,
+    XFAIL: 0,
+  };
+  readonly #runners: Runner[] = [];
+  #next: number;
+  #cases = 0;
+  #messages = 0;
+  #told = 0;
+  #isOver = false;
+
+  constructor(options: FuzzOptions) {
+    this.#options = options;
+    this.#next = options.first ?? 0;
+    const { subjects: [subject] } = options;
+    this.#generate = {
+      seed: options.seed,
+      fixtures: subject?.exported?.fixtures ?? null,
+      user: options.user,
+      maxConnections: subject?.target.maxConnections ?? 1,
+      isStream: subject?.target.isStream ?? true,
+    };
+    this.#old = new Set(options.corpus?.findings().map(({ bucket }) => bucket) ?? []);
+    this.#kept.push(...options.corpus?.cases() ?? []);
+  }
+
+  /** Runs cases with one target until the run is over. */
+  async work(subject: Subject): Promise<void> {
+    const job = new Job(subject, this, this.#options);
+    this.#runners.push(job.runner);
+    await job.begin();
+    // What an earlier run kept shows what has become of it since.
+    const seeds = this.#kept.length > 0 && this.#runners.length === 1 ? [...this.#kept] : [];
+    for (const [i, steps] of seeds.entries()) {
+      if (this.isOver()) break;
+      await this.#one(job, steps, `corpus case ${i + 1}`);
+    }
+    while (!this.isOver()) {
+      const index = this.#next++;
+      await this.#one(job, this.#make(index), `seed ${this.#options.seed}, case ${index}`);
+    }
+    await job.end();
+    const { corpus, seed } = this.#options;
+    corpus?.leave({ seed, next: this.#next });
+  }
+
+  #make(index: number): Step[] {
+    const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
+    const isGuided = index >= UNGUIDED && this.#kept.length > 0 && random.oneIn(2);
+    return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);
+  }
+
+  async #one(job: Job, steps: Case, origin: string): Promise<void> {
+    const outcome = await job.run(steps, origin);
+    this.#cases++;
+    this.#messages += outcome.sent;
+    const { complaint } = outcome;
+    if (complaint === null) this.#verdicts[outcome.hasRefusal ? "REJECT" : "PASS"]++;
+    if (complaint === null && outcome.isNew) this.#keep(steps);
+    if (performance.now() - this.#told > PROGRESS_MS) {
+      this.#told = performance.now();
+      this.#options.onProgress?.(this.report());
+    }
+  }
+
+  #keep(steps: Case): void {
+    if (this.#kept.length >= MAX_KEPT) return;
+    this.#kept.push(steps);
+    this.#options.corpus?.keep(steps);
+  }
+
+  /** Whether to stop. */
+  isOver(): boolean {
+    const { runs, timeMs, signal, maxFindings, first = 0 } = this.#options;
+    if (maxFindings > 0 && this.#findings.size >= maxFindings) this.#isOver = true;
+    if (signal?.aborted === true || performance.now() - this.#begun >= timeMs) this.#isOver = true;
+    return this.#isOver || this.#next - first >= runs;
+  }
+
+  /** Ends the run for all jobs. */
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  /** Whether a complaint was made before; counts it. */
+  isKnown(complaint: Complaint): boolean {
+    const bucket = bucketOf(complaint);
+    const found = this.#findings.get(bucket);
+    if (found !== undefined) found.times++;
+    return found !== undefined || this.#old.has(bucket);
+  }
+
+  /** Whether a step is left out. */
+  isMasked(step: Step): boolean {
+    if (this.#masks.size === 0) return false;
+    const signature = signatureOf(step);
+    return signature !== undefined && this.#masks.has(signature);
+  }
+
+  /** Leaves out what is like a step from now on. */
+  mask(step: Step | undefined): void {
+    const signature = step === undefined ? undefined : signatureOf(step);
+    if (signature !== undefined) this.#masks.add(signature);
+  }
+
+  /** Takes up a finding; false if it is known. */
+  add(
+    finding: Omit<Found, "verdict" | "afterSeconds" | "afterCases" | "times">,
+    aname: string,
+  ): boolean {
+    if (this.#findings.has(finding.bucket) || this.#old.has(finding.bucket)) return false;
+    const isExpected = this.#options.profile.known.some((pattern) => pattern.test(finding.bucket));
+    const verdict: Verdict = isExpected ? "XFAIL" : finding.oracle === "hang" ? "WEDGED" : "FAIL";
+    this.#verdicts[verdict]++;
+    const found: Found = {
+      ...finding,
+      verdict,
+      afterSeconds: Math.round(performance.now() - this.#begun) / 1000,
+      afterCases: this.#cases,
+      times: 1,
+    };
+    this.#findings.set(found.bucket, found);
+    this.#options.corpus?.add(found, aname);
+    this.#options.onFinding?.(found);
+    return true;
+  }
+
+  report(): Report {
+    const { seed, subjects } = this.#options;
+    let states = 0;
+    let pairs = 0;
+    for (const { coverage } of this.#runners) {
+      states = Math.max(states, coverage.states);
+      pairs = Math.max(pairs, coverage.pairs);
+    }
+    return {
+      target: subjects[0]?.target.name ?? "",
+      seed,
+      seconds: Math.round(performance.now() - this.#begun) / 1000,
+      cases: this.#cases,
+      messages: this.#messages,
+      states,
+      pairs,
+      verdicts: { ...this.#verdicts },
+      findings: [...this.#findings.values()],
+    };
+  }
+}
+
+/** One target at work. */
+class Job {
+  readonly runner: Runner;
+  readonly #subject: Subject;
+  readonly #campaign: Campaign;
+  readonly #options: FuzzOptions;
+  readonly #again: Runner;
+  #before: Resources | undefined;
+  #runs = 0;
+  #deadStarts = 0;
+  /** The bucket that cases are shrunk to; `null` for any. */
+  #wanted: string | null = null;
+
+  constructor(subject: Subject, campaign: Campaign, options: FuzzOptions) {
+    this.#subject = subject;
+    this.#campaign = campaign;
+    this.#options = options;
+    const { exported, target, aname } = subject;
+    const common = {
+      target,
+      aname,
+      oracles: makeOracles((name) => !options.off.has(name), exported?.secret ?? new Uint8Array(0)),
+      profile: options.profile,
+      fixtures: exported?.fixtures ?? null,
+      user: options.user,
+      patienceMs: options.patienceMs,
+      ...(exported === undefined ? {} : {
+        reset: () => exported.reset(),
+        trespass: () => exported.trespass(),
+      }),
+    };
+    this.runner = new Runner({
+      ...common,
+      isKnown: (complaint) => campaign.isKnown(complaint),
+      isMasked: (step) => campaign.isMasked(step),
+    });
+    // Shrinking and verifying leave nothing out, and look for one thing only.
+    const isOther = (complaint: Complaint): boolean =>
+      this.#wanted !== null && bucketOf(complaint) !== this.#wanted;
+    this.#again = new Runner({ ...common, isKnown: isOther, isMasked: () => false });
+  }
+
+  async begin(): Promise<void> {
+    this.#before = await this.#subject.target.resources();
+  }
+
+  async end(): Promise<void> {
+    await this.runner.hangUp();
+    await this.#again.hangUp();
+  }
+
+  async run(steps: Case, origin: string): Promise<Outcome> {
+    const outcome = await this.runner.run(steps, { isFresh: false, isRecording: false });
+    if (outcome.complaint !== null) {
+      await this.runner.hangUp();
+      await this.#look(steps, outcome.complaint, origin);
+    } else {
+      await this.#revive();
+    }
+    if (++this.#runs % RESOURCES_EVERY === 0 && !this.#options.off.has("resources")) {
+      await this.#audit(origin);
+    }
+    return outcome;
+  }
+
+  /** Starts the target again if it has ended. */
+  async #revive(): Promise<void> {
+    const { target } = this.#subject;
+    if ((await this.#health(target)).isAlive) {
+      this.#deadStarts = 0;
+      return;
+    }
+    await this.#restart();
+  }
+
+  #health(target: Target): Promise<{ isAlive: boolean }> {
+    // Asked for every case: reading /proc is all that it may cost.
+    return target.canRestart || target.pid !== undefined
+      ? target.health()
+      : Promise.resolve({ isAlive: true });
+  }
+
+  async #restart(): Promise<void> {
+    const { target } = this.#subject;
+    await this.runner.hangUp();
+    await this.#again.hangUp();
+    if (!target.canRestart || ++this.#deadStarts > MAX_DEAD_STARTS) {
+      this.#campaign.stop();
+      return;
+    }
+    await target.restart();
+    this.#deadStarts = 0;
+  }
+
+  /** Runs a case as if nothing had been before it. */
+  async #alone(steps: Case, isRecording: boolean): Promise<Outcome> {
+    const { target } = this.#subject;
+    const health = await target.health();
+    if (!health.isAlive || health.complaints.length > 0) await this.#restart();
+    return await this.#again.run(steps, { isFresh: true, isRecording });
+  }
+
+  /** Looks into a complaint: who is to blame, is it new, how short can it be, does it come each time. */
+  async #look(steps: Case, complaint: Complaint, origin: string): Promise<void> {
+    let bucket = bucketOf(complaint);
+    let failing = steps;
+    this.#wanted = null;
+    if (complaint.oracle === "process") {
+      // One after another, the last one that was sent is the one.
+      const slow = steps.map((step) => ({ ...step, isJoined: false }));
+      const { complaint: same, last } = await this.#alone(slow, false);
+      const culprit = same === null ? undefined : slow[last];
+      if (same !== null) {
+        failing = slow.slice(0, last + 1);
+        bucket = bucketOf(same);
+      }
+      this.#campaign.mask(culprit);
+      if (this.#campaign.isKnown(same ?? complaint)) return await this.#revive();
+    }
+    this.#wanted = bucket;
+    const isSame = ({ complaint }: Outcome): boolean =>
+      complaint !== null && bucketOf(complaint) === bucket;
+    const limits = this.#campaign.isOver() ? { tries: 100, timeMs: 3000 } : SHRINK;
+    const best = await shrink(
+      failing,
+      async (each) => isSame(await this.#alone(each, false)),
+      limits,
+    );
+    let failed = 0;
+    let answers: Outcome["answers"] = new Map();
+    const { verify } = this.#options;
+    for (let i = 0; i < verify; i++) {
+      const outcome = await this.#alone(best, true);
+      if (!isSame(outcome)) continue;
+      failed++;
+      answers = outcome.answers;
+    }
+    if (complaint.oracle === "process") this.#campaign.mask(best.at(-1));
+    const finding = {
+      oracle: complaint.oracle,
+      engine: "model" as const,
+      severity: complaint.severity,
+      bucket,
+      message: complaint.message,
+      origin,
+      confirmed: { failed, tried: verify },
+    };
+    this.#campaign.add({
+      ...finding,
+      reproducer: formatReproducer(finding, best, answers),
+      messages: best.length,
+    }, this.#subject.aname);
+    await this.#revive();
+    const health = await this.#subject.target.health();
+    if (health.complaints.length > 0) await this.#restart();
+  }
+
+  /** Asks what the target holds when nobody is connected. */
+  async #audit(origin: string): Promise<void> {
+    const { target, isOurs } = this.#subject;
+    await this.runner.hangUp();
+    await this.#again.hangUp();
+    const before = this.#before;
+    if (before === undefined) return;
+    const until = performance.now() + GIVING_BACK_MS;
+    let complaint: Complaint | null;
+    do {
+      const now = await target.resources();
+      if (now === undefined) return;
+      complaint = judgeResources(before, now, isOurs);
+      if (complaint === null) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    } while (performance.now() < until);
+    const bucket = bucketOf(complaint);
+    if (this.#campaign.isKnown(complaint)) return;
+    const finding = {
+      oracle: complaint.oracle,
+      engine: "model" as const,
+      severity: complaint.severity,
+      bucket,
+      message: `${complaint.message} (in the ${RESOURCES_EVERY} cases up to this one)`,
+      origin,
+      confirmed: { failed: 1, tried: 1 },
+    };
+    this.#campaign.add({
+      ...finding,
+      reproducer: formatReproducer(finding, [], new Map()),
+      messages: 0,
+    }, "");
+    if (target.canRestart) await this.#restart();
+  }
+}

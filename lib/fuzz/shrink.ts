@@ -1,0 +1,141 @@
+/**
+ * Makes cases short: leaves out messages, then names, bytes and numbers, as long as the case still
+ * shows what it shows.
+ *
+ * @module
+ */
+import { type Message, NOTAG } from "../p9/mod.ts";
+import type { Case, Step } from "./case.ts";
+
+/** Whether a case shows what the one that is to be shrunk shows. */
+export type StillFails = (steps: Case) => Promise<boolean>;
+
+/** How long to go on. */
+export interface ShrinkLimits {
+  /** Most cases to try. */
+  readonly tries: number;
+  /** Most milliseconds. */
+  readonly timeMs: number;
+}
+
+/** Shrinks a case that fails; gives the shortest one found. */
+export async function shrink(
+  steps: Case,
+  stillFails: StillFails,
+  limits: ShrinkLimits,
+): Promise<Step[]> {
+  const shrinking = new Shrinking(steps, stillFails, limits);
+  await shrinking.alone();
+  // What was made simple may have become needless.
+  for (let length = Infinity; shrinking.best.length < length;) {
+    length = shrinking.best.length;
+    await shrinking.messages();
+    await shrinking.fields();
+  }
+  await shrinking.tags();
+  return shrinking.best;
+}
+
+class Shrinking {
+  best: Step[];
+  readonly #stillFails: StillFails;
+  readonly #until: number;
+  #tries: number;
+
+  constructor(steps: Case, stillFails: StillFails, { tries, timeMs }: ShrinkLimits) {
+    this.best = [...steps];
+    this.#stillFails = stillFails;
+    this.#tries = tries;
+    this.#until = performance.now() + timeMs;
+  }
+
+  async #try(steps: Step[]): Promise<boolean> {
+    if (steps.length === 0 || this.#tries-- <= 0 || performance.now() > this.#until) return false;
+    if (!await this.#stillFails(steps)) return false;
+    this.best = steps;
+    return true;
+  }
+
+  /** One message after another, on one connection, if that does. */
+  async alone(): Promise<void> {
+    if (this.best.some(({ isJoined }) => isJoined)) {
+      await this.#try(this.best.map((step) => ({ ...step, isJoined: false })));
+    }
+    if (this.best.some(({ connection }) => connection > 0)) {
+      await this.#try(this.best.map((step) => ({ ...step, connection: 0 })));
+    }
+  }
+
+  /** Leaves out halves, quarters and so on, down to single messages. */
+  async messages(): Promise<void> {
+    // What comes after the fault is the first to go: most of a case, often.
+    for (let size = Math.ceil(this.best.length / 2);; size = Math.ceil(size / 2)) {
+      for (let end = this.best.length; end > 0;) {
+        const start = Math.max(0, end - size);
+        await this.#try([...this.best.slice(0, start), ...this.best.slice(end)]);
+        end = Math.min(start, this.best.length);
+      }
+      if (size <= 1) return;
+    }
+  }
+
+  /** Makes every field as simple as it can be. */
+  async fields(): Promise<void> {
+    for (let i = 0; i < this.best.length; i++) {
+      const { content } = this.best[i] as Step;
+      if (content instanceof Uint8Array) {
+        await this.#bytes(i, content);
+        continue;
+      }
+      for (const field of Object.keys(content)) {
+        if (field === "kind" || field === "tag") continue;
+        for (const simple of simpler(valueOf(content, field))) {
+          const now = this.best[i]?.content;
+          if (now === undefined || now instanceof Uint8Array) break;
+          if (await this.#put(i, { ...now, [field]: simple } as Message)) break;
+        }
+      }
+    }
+  }
+
+  async #bytes(index: number, bytes: Uint8Array): Promise<void> {
+    let best = bytes;
+    for (let at = 7; at < bytes.length; at++) {
+      if (best[at] === 0) continue;
+      const zero = best.slice();
+      zero[at] = 0;
+      if (await this.#put(index, zero)) best = zero;
+    }
+  }
+
+  /** Gives every request tag 1, if that does. */
+  async tags(): Promise<void> {
+    await this.#try(this.best.map((step) => {
+      const { content } = step;
+      if (content instanceof Uint8Array || content.tag === NOTAG) return step;
+      return { ...step, content: { ...content, tag: 1 } };
+    }));
+  }
+
+  #put(index: number, content: Message | Uint8Array): Promise<boolean> {
+    const steps = [...this.best];
+    steps[index] = { ...steps[index] as Step, content };
+    return this.#try(steps);
+  }
+}
+
+function valueOf(message: Message, field: string): unknown {
+  return (message as unknown as Record<string, unknown>)[field];
+}
+
+/** Simpler values in place of one, the simplest first. */
+function simpler(value: unknown): unknown[] {
+  if (typeof value === "number") return [0, 1].filter((each) => each < value);
+  if (typeof value === "bigint") return [0n, 1n].filter((each) => each < value);
+  if (typeof value === "string") return ["", "a"].filter((each) => each.length < value.length);
+  if (value instanceof Uint8Array) {
+    return value.length === 0 ? [] : [new Uint8Array(0), new Uint8Array(1)];
+  }
+  if (Array.isArray(value) && value.length > 0) return [[], value.slice(0, 1), value.slice(-1)];
+  return [];
+}
