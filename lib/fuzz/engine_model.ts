@@ -14,7 +14,7 @@ import type { Complaint } from "./oracles/oracle.ts";
 import { judgeResources } from "./oracles/resources.ts";
 import type { Profile } from "./profiles.ts";
 import { Random } from "./random.ts";
-import { type Outcome, Runner } from "./runner.ts";
+import { type Outcome, type RunMode, Runner } from "./runner.ts";
 import { shrink } from "./shrink.ts";
 import type { Resources, Target } from "./target.ts";
 import type { OracleName, Verdict } from "./types.ts";
@@ -73,7 +73,11 @@ const MAX_KEPT = 4000;
 const RESOURCES_EVERY = 512;
 /** Longest wait for a target to give back what it holds, in milliseconds. */
 const GIVING_BACK_MS = 1000;
-const SHRINK = { tries: 1500, timeMs: 20_000 };
+const SHRINK = { tries: 1500, timeMs: 8000 };
+/** Patience while a case is made shorter, in milliseconds: only what is confirmed afterwards counts. */
+const SHRINK_PATIENCE_MS = 200;
+/** How often a case is tried before it counts as one that cannot be had again. */
+const FIRST_TRIES = 3;
 const PROGRESS_MS = 500;
 /** Processes that die one after another before a run gives up. */
 const MAX_DEAD_STARTS = 5;
@@ -87,6 +91,15 @@ export async function fuzzModel(options: FuzzOptions): Promise<Report> {
   const campaign = new Campaign(options);
   await Promise.all(options.subjects.map((subject) => campaign.work(subject)));
   return campaign.report();
+}
+
+/** Who is to blame for a complaint. */
+interface Blamed {
+  readonly complaint: Complaint;
+  /** The case, up to the message after which it was there. */
+  readonly steps: Case;
+  /** Whether it came a second time. */
+  readonly isRepeated: boolean;
 }
 
 /** What all jobs of a run share. */
@@ -188,7 +201,11 @@ class Campaign {
 
   /** Whether a complaint was made before; counts it. */
   isKnown(complaint: Complaint): boolean {
-    const bucket = bucketOf(complaint);
+    return this.isKnownBucket(bucketOf(complaint));
+  }
+
+  /** Whether there is a finding with a bucket; counts it. */
+  isKnownBucket(bucket: string): boolean {
     const found = this.#findings.get(bucket);
     if (found !== undefined) found.times++;
     return found !== undefined || this.#old.has(bucket);
@@ -261,8 +278,8 @@ class Job {
   #before: Resources | undefined;
   #runs = 0;
   #deadStarts = 0;
-  /** The bucket that cases are shrunk to; `null` for any. */
-  #wanted: string | null = null;
+  /** What a case that is run alone is to show. */
+  #isWanted: (complaint: Complaint) => boolean = () => true;
 
   constructor(subject: Subject, campaign: Campaign, options: FuzzOptions) {
     this.#subject = subject;
@@ -288,8 +305,7 @@ class Job {
       isMasked: (step) => campaign.isMasked(step),
     });
     // Shrinking and verifying leave nothing out, and look for one thing only.
-    const isOther = (complaint: Complaint): boolean =>
-      this.#wanted !== null && bucketOf(complaint) !== this.#wanted;
+    const isOther = (complaint: Complaint): boolean => !this.#isWanted(complaint);
     this.#again = new Runner({ ...common, isKnown: isOther, isMasked: () => false });
   }
 
@@ -346,55 +362,49 @@ class Job {
   }
 
   /** Runs a case as if nothing had been before it. */
-  async #alone(steps: Case, isRecording: boolean): Promise<Outcome> {
-    const { target } = this.#subject;
-    const health = await target.health();
+  async #alone(steps: Case, mode: Omit<RunMode, "isFresh">): Promise<Outcome> {
+    const health = await this.#subject.target.health();
     if (!health.isAlive || health.complaints.length > 0) await this.#restart();
-    return await this.#again.run(steps, { isFresh: true, isRecording });
+    return await this.#again.run(steps, { ...mode, isFresh: true });
   }
 
   /** Looks into a complaint: who is to blame, is it new, how short can it be, does it come each time. */
   async #look(steps: Case, complaint: Complaint, origin: string): Promise<void> {
-    let bucket = bucketOf(complaint);
-    let failing = steps;
-    this.#wanted = null;
+    const blamed = await this.#blame(steps, complaint);
+    const cause = bucketOf(blamed.complaint);
     if (complaint.oracle === "process") {
-      // One after another, the last one that was sent is the one.
-      const slow = steps.map((step) => ({ ...step, isJoined: false }));
-      const { complaint: same, last } = await this.#alone(slow, false);
-      const culprit = same === null ? undefined : slow[last];
-      if (same !== null) {
-        failing = slow.slice(0, last + 1);
-        bucket = bucketOf(same);
-      }
-      this.#campaign.mask(culprit);
-      if (this.#campaign.isKnown(same ?? complaint)) return await this.#revive();
+      this.#campaign.mask(blamed.steps.at(-1));
+      const bucket = bucketAt(cause, blamed.isRepeated ? blamed.steps : []);
+      if (this.#campaign.isKnownBucket(bucket)) return await this.#revive();
     }
-    this.#wanted = bucket;
-    const isSame = ({ complaint }: Outcome): boolean =>
-      complaint !== null && bucketOf(complaint) === bucket;
-    const limits = this.#campaign.isOver() ? { tries: 100, timeMs: 3000 } : SHRINK;
-    const best = await shrink(
-      failing,
-      async (each) => isSame(await this.#alone(each, false)),
-      limits,
-    );
+    this.#isWanted = (each) => bucketOf(each) === cause;
+    let best = blamed.steps;
+    if (blamed.isRepeated) {
+      const mode = { isRecording: false, patienceMs: SHRINK_PATIENCE_MS };
+      const limits = this.#campaign.isOver() ? { tries: 100, timeMs: 3000 } : SHRINK;
+      best = await shrink(
+        best,
+        async (each) => (await this.#alone(each, mode)).complaint !== null,
+        limits,
+      );
+    }
     let failed = 0;
     let answers: Outcome["answers"] = new Map();
     const { verify } = this.#options;
     for (let i = 0; i < verify; i++) {
-      const outcome = await this.#alone(best, true);
-      if (!isSame(outcome)) continue;
+      const outcome = await this.#alone(best, { isRecording: true });
+      if (outcome.complaint === null) continue;
       failed++;
       answers = outcome.answers;
     }
     if (complaint.oracle === "process") this.#campaign.mask(best.at(-1));
+    const bucket = bucketAt(cause, failed > 0 ? best : []);
     const finding = {
-      oracle: complaint.oracle,
+      oracle: blamed.complaint.oracle,
       engine: "model" as const,
-      severity: complaint.severity,
+      severity: blamed.complaint.severity,
       bucket,
-      message: complaint.message,
+      message: blamed.complaint.message,
       origin,
       confirmed: { failed, tried: verify },
     };
@@ -406,6 +416,23 @@ class Job {
     await this.#revive();
     const health = await this.#subject.target.health();
     if (health.complaints.length > 0) await this.#restart();
+  }
+
+  /** Runs a case again, alone: what it shows, and up to which message. */
+  async #blame(steps: Case, complaint: Complaint): Promise<Blamed> {
+    const bucket = bucketOf(complaint);
+    const isEnd = complaint.oracle === "process";
+    // What a process says last may be something else each time.
+    this.#isWanted = (each) => isEnd ? each.oracle === "process" : bucketOf(each) === bucket;
+    const slow = steps.map((step) => ({ ...step, isJoined: false }));
+    // One after another, the last one that was sent is the one to blame.
+    for (const each of [slow, ...new Array<Case>(FIRST_TRIES).fill(steps)]) {
+      const { complaint: same, last } = await this.#alone(each, { isRecording: false });
+      if (same !== null) {
+        return { complaint: same, steps: each.slice(0, last + 1), isRepeated: true };
+      }
+    }
+    return { complaint, steps, isRepeated: false };
   }
 
   /** Asks what the target holds when nobody is connected. */
@@ -442,4 +469,18 @@ class Job {
     }, "");
     if (target.canRestart) await this.#restart();
   }
+}
+
+/**
+ * The bucket of a complaint with what caused it, where a process has said nothing: that it ended with
+ * a signal has many causes.
+ */
+function bucketAt(cause: string, steps: Case): string {
+  if (!/^process: [A-Z]+$/.test(cause) && !/^process: exit \d+$/.test(cause)) return cause;
+  const last = steps.at(-1);
+  if (last === undefined) return `${cause}, not at once`;
+  const { content } = last;
+  return `${cause} after ${
+    content instanceof Uint8Array ? signatureOf(last) ?? "bytes" : content.kind
+  }`;
 }

@@ -14,6 +14,7 @@ import {
   NOFID,
   O_ACCMODE,
   O_APPEND,
+  O_CREAT,
   O_EXCL,
   O_RDONLY,
   O_TRUNC,
@@ -225,8 +226,8 @@ export class Model {
   predict(connection: number, message: Message): Prediction {
     const session = this.session(connection);
     if (session.isLost) return EITHER;
-    if (message.kind === "Tflush") return succeed("Tflush always succeeds", "flush");
     if (message.kind === "Tversion" || !session.hasVersion) return EITHER;
+    if (message.kind === "Tflush") return succeed("Tflush always succeeds", "flush");
     const prediction = this.#predict(session, message);
     // What hangs on names cannot be told any more; what hangs on fids can.
     return this.isLost && prediction.oracle !== "fids" ? EITHER : prediction;
@@ -349,7 +350,7 @@ export class Model {
     if (session.doubtful.has(message.fid)) return EITHER;
     if (session.fids.has(message.fid)) return IN_USE;
     const isPlain = message.afid === NOFID && message.fid !== NOFID && message.aname === ANAME &&
-      message.n_uname === this.#user;
+      message.uname === "root" && message.n_uname === this.#user;
     return isPlain ? succeed("the tree can be attached") : EITHER;
   }
 
@@ -460,12 +461,13 @@ export class Model {
     if (fid !== undefined && fid.state !== "walked" && fid.state !== "unsure") {
       return nameFault(name) === null ? IS_OPEN : loosened(IS_OPEN);
     }
+    const isOdd = (flags & ~(O_CREAT | O_ACCMODE | O_EXCL | O_TRUNC)) !== 0 ||
+      (flags & O_ACCMODE) === 3;
     const entry = this.#entry(session, number, name);
-    if ("must" in entry) return entry;
+    if ("must" in entry) return isOdd ? loosened(entry) : entry;
+    if (isOdd) return EITHER;
     if (entry.child !== undefined) return (flags & O_EXCL) !== 0 ? EXISTS : EITHER;
-    return (flags & ~(0o100 | O_ACCMODE | O_EXCL | O_TRUNC)) === 0 && (flags & O_ACCMODE) !== 3
-      ? succeed("the name is free")
-      : EITHER;
+    return succeed("the name is free");
   }
 
   #predictLink(session: Session, dfid: number, number: number, name: string): Prediction {
@@ -567,7 +569,7 @@ export class Model {
         if (access === (what === "read" ? O_WRONLY : O_RDONLY)) {
           return fail(`it is not open to ${what}`, ["EBADF", "EACCES", "EPERM", "EINVAL"], "fids");
         }
-        if (fid.flags & ~(O_ACCMODE | O_TRUNC | O_APPEND | 0o100 | O_EXCL)) return EITHER;
+        if (fid.flags & ~(O_ACCMODE | O_TRUNC | O_APPEND | O_CREAT | O_EXCL)) return EITHER;
         return offset < 2n ** 40n
           ? succeed(`an open file can be ${what === "read" ? "read" : "written"}`)
           : EITHER;

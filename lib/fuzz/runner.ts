@@ -73,6 +73,8 @@ export interface RunMode {
   readonly isFresh: boolean;
   /** Keeps answers as text. */
   readonly isRecording: boolean;
+  /** Milliseconds after which an answer counts as missing, if not as usual. */
+  readonly patienceMs?: number;
 }
 
 /** Most milliseconds for an answer to what may be waited for as long as it likes. */
@@ -125,6 +127,7 @@ export class Runner {
   #complaint: Complaint | null = null;
   #answers = new Map<number, string[]>();
   #isRecording = false;
+  #patienceMs = 0;
   #hasRefusal = false;
   #isNew = false;
   #isDirty = true;
@@ -151,6 +154,7 @@ export class Runner {
     this.#complaint = null;
     this.#answers = new Map();
     this.#isRecording = mode.isRecording;
+    this.#patienceMs = mode.patienceMs ?? this.#options.patienceMs;
     this.#hasRefusal = this.#isNew = this.#isStrange = false;
     this.#lastKey = 0;
     this.#runs++;
@@ -305,7 +309,7 @@ export class Runner {
   }
 
   async #await(link: Link): Promise<void> {
-    const { patienceMs } = this.#options;
+    const patienceMs = this.#patienceMs;
     let dropped = link.raw.dropped;
     while (!link.isOver) {
       let isNeeded = link.mustReact;
@@ -535,12 +539,12 @@ export class Runner {
   }
 
   async #isServing(): Promise<boolean> {
-    const { target, patienceMs } = this.#options;
+    const { target } = this.#options;
     try {
       const raw = await target.connect();
       const version = "9P2000.L";
       void raw.send(encode({ kind: "Tversion", tag: NOTAG, msize: 8192, version }, version));
-      const reply = await raw.receive(patienceMs);
+      const reply = await raw.receive(this.#options.patienceMs);
       await raw.close();
       return reply instanceof Uint8Array;
     } catch {

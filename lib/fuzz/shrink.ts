@@ -25,6 +25,7 @@ export async function shrink(
   limits: ShrinkLimits,
 ): Promise<Step[]> {
   const shrinking = new Shrinking(steps, stillFails, limits);
+  await shrinking.ends();
   await shrinking.alone();
   // What was made simple may have become needless.
   for (let length = Infinity; shrinking.best.length < length;) {
@@ -54,6 +55,18 @@ class Shrinking {
     if (!await this.#stillFails(steps)) return false;
     this.best = steps;
     return true;
+  }
+
+  /** The last message with the first ones, which make a session: often that is all. */
+  async ends(): Promise<void> {
+    const last = this.best.length - 1;
+    for (const first of [0, 1, 2]) {
+      if (first >= last) return;
+      const ends = [...this.best.slice(0, first), ...this.best.slice(last)];
+      if (await this.#try(ends.map((step) => ({ ...step, connection: 0, isJoined: false })))) {
+        return;
+      }
+    }
   }
 
   /** One message after another, on one connection, if that does. */

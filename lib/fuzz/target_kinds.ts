@@ -193,8 +193,15 @@ export class SpawnedTarget implements Target {
     this.#status = null;
     let child: Deno.ChildProcess;
     try {
-      child = new Deno.Command(program, { args, stdin: "null", stdout: "piped", stderr: "piped" })
-        .spawn();
+      // Where it dies it may leave a core.
+      const cwd = this.#options.host?.around ?? "/";
+      child = new Deno.Command(program, {
+        args,
+        cwd,
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
     } catch (cause) {
       throw new Error(`Cannot start "${program}": ${reasonOf(cause)}`, { cause });
     }
