@@ -9,15 +9,20 @@ import { type Dialect, type Field, type Layout, LAYOUT_BY_TYPE, type Value } fro
 /** What the slow way makes of a frame: its fields by name, `kind` and `tag` among them. */
 export type ReferenceMessage = Readonly<Record<string, Value>>;
 
-/** A message was not read: the frame ends too early, or what it says is not so. */
-class Refusal extends Error {}
-
-const REFUSAL = new Refusal("no message");
 const LENIENT = new TextDecoder("utf-8", { ignoreBOM: true });
-const STRICT = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-/** Reads fields one after the other; the frame is a copy, so that there is nothing outside of it. */
+/** Well-formed sequences of UTF-8: ranges of the first byte and of the second, and the length. */
+// deno-fmt-ignore
+const SEQUENCES: readonly (readonly [number, number, number, number, number])[] = [
+  [0x00, 0x7f, 0x00, 0x00, 1], [0xc2, 0xdf, 0x80, 0xbf, 2], [0xe0, 0xe0, 0xa0, 0xbf, 3],
+  [0xe1, 0xec, 0x80, 0xbf, 3], [0xed, 0xed, 0x80, 0x9f, 3], [0xee, 0xef, 0x80, 0xbf, 3],
+  [0xf0, 0xf0, 0x90, 0xbf, 4], [0xf1, 0xf3, 0x80, 0xbf, 4], [0xf4, 0xf4, 0x80, 0x8f, 4],
+];
+
+/** Reads fields one after the other, and nothing any more once one does not fit. */
 class Reader {
+  /** Whether everything was there so far. */
+  isWhole = true;
   readonly #bytes: Uint8Array;
   #at: number;
 
@@ -30,33 +35,44 @@ class Reader {
     return this.#bytes.length - this.#at;
   }
 
-  take(count: number): Uint8Array {
-    if (count > this.left) throw REFUSAL;
-    this.#at += count;
-    return this.#bytes.subarray(this.#at - count, this.#at);
+  /** Whether so many bytes are there; steps over them, and returns where they are, or -1. */
+  #take(count: number): number {
+    const at = this.#at;
+    if (!this.isWhole || count > this.left) {
+      this.isWhole = false;
+      return -1;
+    }
+    this.#at = at + count;
+    return at;
   }
 
   number(width: number): number {
+    const at = this.#take(width);
+    if (at < 0) return 0;
     let value = 0;
-    let weight = 1;
-    for (const byte of this.take(width)) {
-      value += byte * weight;
-      weight *= 256;
-    }
+    for (let i = width - 1; i >= 0; i--) value = value * 256 + (this.#bytes[at + i] ?? 0);
     return value;
   }
 
   wide(): bigint {
     const low = this.number(4);
-    return (BigInt(this.number(4)) << 32n) + BigInt(low);
+    const high = this.number(4);
+    return high === 0 ? BigInt(low) : (BigInt(high) << 32n) + BigInt(low);
   }
 
   qid(): Value {
     return { type: this.number(1), version: this.number(4), path: this.wide() };
   }
 
+  bytes(count: number): Uint8Array {
+    const at = this.#take(count);
+    return at < 0 ? NOTHING : this.#bytes.subarray(at, at + count);
+  }
+
   string(): string {
-    return referenceString(this.take(this.number(2)));
+    const count = this.number(2);
+    const at = this.#take(count);
+    return at < 0 ? "" : textOf(this.#bytes, at, at + count);
   }
 
   field({ form, width }: Field): Value {
@@ -68,16 +84,14 @@ class Reader {
       case "string":
         return this.string();
       case "bytes":
-        return this.take(this.number(width));
+        return this.bytes(this.number(width));
       case "strings":
       case "qids": {
+        const items: unknown[] = [];
         const count = this.number(width);
-        // Each item has so many bytes at least: nothing is put together that cannot be there.
-        if (count * (form === "qids" ? 13 : 2) > this.left) throw REFUSAL;
-        const items = Array.from(
-          { length: count },
-          () => form === "qids" ? this.qid() : this.string(),
-        );
+        for (let i = 0; i < count && this.isWhole; i++) {
+          items.push(form === "qids" ? this.qid() : this.string());
+        }
         return items as unknown as Value;
       }
       default:
@@ -86,30 +100,45 @@ class Reader {
   }
 }
 
+const NOTHING = new Uint8Array(0);
+
+/** ASCII by hand, which is most of what there is; the rest by a decoder that is not ours. */
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte >= 0x80 || at - start > 64) return referenceString(bytes.subarray(start, end));
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
 /** Bytes as text: what is no UTF-8 becomes U+DC00 plus the byte, one by one. */
 export function referenceString(bytes: Uint8Array): string {
   const text = LENIENT.decode(bytes);
   if (!text.includes("\ufffd")) return text;
   let all = "";
   for (let at = 0; at < bytes.length;) {
-    let width = 1;
-    let piece = "";
-    for (; width <= 4 && at + width <= bytes.length; width++) {
-      try {
-        piece = STRICT.decode(bytes.subarray(at, at + width));
-        break;
-      } catch {
-        // Not a whole sequence, or none at all.
-      }
-    }
-    if (piece === "") {
-      piece = String.fromCharCode(0xdc00 + (bytes[at] ?? 0));
-      width = 1;
-    }
-    all += piece;
-    at += width;
+    const width = sequenceAt(bytes, at);
+    all += width === 0
+      ? String.fromCharCode(0xdc00 + (bytes[at] ?? 0))
+      : LENIENT.decode(bytes.subarray(at, at + width));
+    at += Math.max(1, width);
   }
   return all;
+}
+
+/** Bytes of the well-formed sequence at `at`; 0 if there is none. */
+function sequenceAt(bytes: Uint8Array, at: number): number {
+  const lead = bytes[at] ?? 0;
+  const row = SEQUENCES.find(([low, high]) => lead >= low && lead <= high);
+  if (row === undefined) return 0;
+  const [, , low, high, width] = row;
+  if (width === 1) return 1;
+  const second = bytes[at + 1] ?? 0;
+  if (second < low || second > high) return 0;
+  for (let i = 2; i < width; i++) if ((bytes[at + i] ?? 0) >> 6 !== 2) return 0;
+  return width;
 }
 
 /** Value of an extended field that 9P2000 does not have. */
@@ -124,16 +153,10 @@ export function referenceFields(
 ): Record<string, Value> | null {
   const reader = new Reader(bytes, at);
   const values: Record<string, Value> = {};
-  try {
-    for (const field of layout.fields) {
-      const isMissing = field.extended && dialect === "9P2000";
-      values[field.name] = isMissing
-        ? MISSING[field.name] ?? 0xffff_ffff
-        : reader.field(field);
-    }
-  } catch (error) {
-    if (error instanceof Refusal) return null;
-    throw error;
+  for (const field of layout.fields) {
+    const isMissing = field.extended && dialect === "9P2000";
+    values[field.name] = isMissing ? MISSING[field.name] ?? 0xffff_ffff : reader.field(field);
+    if (!reader.isWhole) return null;
   }
   return reader.left === 0 ? values : null;
 }
