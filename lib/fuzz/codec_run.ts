@@ -1,0 +1,262 @@
+/**
+ * The codec engine, in-process: frames at every boundary of the table through every way of the codec,
+ * in a thread that can be killed.
+ *
+ * @module
+ */
+import { type Dialect, DIALECTS } from "../p9/mod.ts";
+import { FrameMaker } from "./codec_frames.ts";
+import { CODEC_CHECKS, CodecOracle } from "./codec_oracle.ts";
+import {
+  type CodecCatch,
+  type CodecProgress,
+  type CodecSpecimen,
+  type CodecTask,
+  DIGEST_CASES,
+  SHARED,
+  SHARED_BYTES,
+} from "./codec_task.ts";
+import { Dice } from "./dice.ts";
+import type { Finding } from "./types.ts";
+
+/** Options of {@linkcode runCodec}; everything may be left out. */
+export interface CodecOptions {
+  /** Seed of all cases; 1 by default. */
+  readonly seed?: number;
+  /** Cases to make; as many as there is time for by default. */
+  readonly runs?: number;
+  /** Milliseconds to go on; 10,000 by default. */
+  readonly timeMs?: number;
+  /** Dialects; all by default. */
+  readonly dialects?: readonly Dialect[];
+  /** Whether coverage guides; true by default. It takes `--allow-sys`. */
+  readonly isGuided?: boolean;
+  /** Frames to begin with. */
+  readonly corpus?: readonly CodecSpecimen[];
+  /** A case that takes longer is a hang, in milliseconds; 2000 by default. */
+  readonly hangMs?: number;
+  /** Ends the run early. */
+  readonly signal?: AbortSignal;
+  /** Is told a few times a second how far the run is. */
+  readonly onProgress?: (progress: CodecReport) => void;
+}
+
+/** What came of a run. */
+export interface CodecReport {
+  /** Cases that were tried. */
+  readonly cases: number;
+  /** Seconds that it took, without starting the thread. */
+  readonly seconds: number;
+  /** Characters of our codec's source that have run; 0 without coverage. */
+  readonly covered: number;
+  /** Frames that reached something new. */
+  readonly corpus: readonly CodecSpecimen[];
+  /**
+   * Hash over the first {@linkcode DIGEST_CASES} cases, or all if there were fewer: it depends on
+   * the seed and the dialects alone.
+   */
+  readonly digest: number;
+  /** What is wrong. */
+  readonly findings: readonly Finding[];
+}
+
+const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
+
+/**
+ * Try our codec.
+ *
+ * @example A thousand cases
+ * ```ts ignore
+ * const { findings } = await runCodec({ seed: 1, runs: 1000 });
+ * ```
+ */
+export async function runCodec(options: CodecOptions = {}): Promise<CodecReport> {
+  const run = new CodecRun(options);
+  return await run.all();
+}
+
+class CodecRun {
+  readonly #options: CodecOptions;
+  readonly #seed: number;
+  readonly #last: number;
+  readonly #findings = new Map<string, Finding>();
+  readonly #corpus: CodecSpecimen[];
+  #next = 0;
+  #seconds = 0;
+  #covered = 0;
+  #digest = 0;
+
+  constructor(options: CodecOptions) {
+    this.#options = options;
+    this.#seed = options.seed ?? 1;
+    this.#last = options.runs ?? Number.MAX_SAFE_INTEGER;
+    this.#corpus = [...options.corpus ?? []];
+  }
+
+  get #report(): CodecReport {
+    return {
+      cases: this.#next,
+      seconds: this.#seconds,
+      covered: this.#covered,
+      corpus: this.#corpus,
+      digest: this.#digest,
+      findings: [...this.#findings.values()],
+    };
+  }
+
+  async all(): Promise<CodecReport> {
+    const timeMs = this.#options.timeMs ?? 10_000;
+    const { signal } = this.#options;
+    while (this.#next < this.#last && signal?.aborted !== true) {
+      const left = timeMs - this.#seconds * 1000;
+      if (left <= 0) break;
+      // Only a hang ends a thread before it is done; the next one goes on behind the case.
+      if (await this.#thread(left)) break;
+    }
+    return this.#report;
+  }
+
+  /** Run a thread until it is done, which is true, or hangs. */
+  async #thread(timeMs: number): Promise<boolean> {
+    const { hangMs = 2000, signal, onProgress } = this.#options;
+    const shared = new Int32Array(new SharedArrayBuffer(SHARED.BYTES * 4 + SHARED_BYTES));
+    const task: CodecTask = {
+      seed: this.#seed,
+      from: this.#next,
+      cases: this.#last - this.#next,
+      timeMs,
+      dialects: this.#options.dialects ?? DIALECTS,
+      isGuided: this.#options.isGuided ?? true,
+      corpus: this.#corpus,
+      shared,
+    };
+    const before = { seconds: this.#seconds, covered: this.#covered, digest: this.#digest };
+    shared[SHARED.CASE] = -1;
+    const worker = new Worker(new URL("./codec_worker.ts", import.meta.url), { type: "module" });
+    const done = Promise.withResolvers<boolean>();
+    worker.onmessage = ({ data }: MessageEvent<CodecProgress>) => {
+      this.#next = data.next;
+      this.#seconds = before.seconds + data.seconds;
+      this.#covered = Math.max(before.covered, data.covered);
+      if (before.digest === 0) this.#digest = data.digest;
+      this.#corpus.push(...data.found);
+      for (const each of data.caught) this.#add(each);
+      onProgress?.(this.#report);
+      if (data.isDone) done.resolve(true);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      done.reject(new Error(`Cannot go on with the codec: ${event.message}`));
+    };
+    const stop = (): void => {
+      Atomics.store(shared, SHARED.STOP, 1);
+    };
+    signal?.addEventListener("abort", stop);
+    let last = -1;
+    const watch = setInterval(() => {
+      const now = Atomics.load(shared, SHARED.CASE);
+      if (now !== last || now < 0) last = now;
+      else {
+        this.#hang(shared);
+        this.#next = now + 1;
+        this.#seconds += hangMs / 1000;
+        done.resolve(false);
+      }
+    }, hangMs);
+    worker.postMessage(task);
+    try {
+      return await done.promise;
+    } finally {
+      clearInterval(watch);
+      signal?.removeEventListener("abort", stop);
+      worker.terminate();
+    }
+  }
+
+  #add({ fault, index, bytes, dialect }: CodecCatch): void {
+    const bucket = `codec/${fault.check}/${fault.kind}`;
+    if (this.#findings.has(bucket)) return;
+    const small = shrinkFrame(bytes, dialect, fault.check);
+    this.#findings.set(bucket, {
+      oracle: "round-trip",
+      engine: "codec",
+      severity: fault.check === "throws" || fault.check.endsWith("outside") ? "high" : "medium",
+      bucket,
+      message: `${fault.kind || "A frame"} of ${dialect}: ${fault.what}, ` +
+        `but ${CODEC_CHECKS[fault.check]}`,
+      origin: `seed ${this.#seed} case ${index}`,
+      reproducer: reproducerOf(small, dialect),
+      messages: 1,
+      confirmed: { failed: 1, tried: 1 },
+    });
+  }
+
+  #hang(shared: Int32Array<SharedArrayBuffer>): void {
+    const index = shared[SHARED.CASE] ?? 0;
+    const length = shared[SHARED.LENGTH] ?? 0;
+    const dialect = DIALECT_CODES[shared[SHARED.DIALECT] ?? 2] ?? "9P2000.L";
+    // What the thread kept of the case; longer ones are made again.
+    let bytes = new Uint8Array(shared.buffer, SHARED.BYTES * 4, SHARED_BYTES).slice(0, length);
+    if (length > 256) {
+      const maker = new FrameMaker(new Dice(0), { dialects: this.#options.dialects ?? DIALECTS });
+      maker.make(this.#seed, index);
+      bytes = maker.frame();
+    }
+    const bucket = `codec/hang/${bytes[4] ?? 0}`;
+    this.#findings.set(bucket, {
+      oracle: "hang",
+      engine: "codec",
+      severity: "high",
+      bucket,
+      message: `A frame of ${dialect} keeps the codec busy for ${this.#options.hangMs ?? 2000} ms`,
+      origin: `seed ${this.#seed} case ${index}`,
+      reproducer: reproducerOf(bytes, dialect),
+      messages: 1,
+      confirmed: { failed: 1, tried: 1 },
+    });
+  }
+}
+
+/** A frame as a line that anyone can type. */
+function reproducerOf(bytes: Uint8Array, dialect: Dialect): string {
+  return `# a frame of ${dialect}\nraw ${bytes.toHex()}\n`;
+}
+
+/**
+ * The shortest and plainest frame that fails the same check: bytes go, then become 0.
+ *
+ * @param oracle Checks it; our codec's by default.
+ */
+export function shrinkFrame(
+  frame: Uint8Array,
+  dialect: Dialect,
+  check: string,
+  oracle: CodecOracle = new CodecOracle(),
+): Uint8Array {
+  const fails = (bytes: Uint8Array): boolean =>
+    oracle.check(bytes, bytes.length, dialect, true)?.check === check;
+  if (!fails(frame)) return frame;
+  let best = frame.slice();
+  for (let size = best.length >> 1; size >= 1; size >>= 1) {
+    for (let at = 0; at + size <= best.length;) {
+      const shorter = new Uint8Array(best.length - size);
+      shorter.set(best.subarray(0, at));
+      shorter.set(best.subarray(at + size), at);
+      // Without what is left out the frame says less, too.
+      const fixed = shorter.slice();
+      if (fixed.length >= 4) new DataView(fixed.buffer).setUint32(0, fixed.length, true);
+      if (fails(fixed)) best = fixed;
+      else if (fails(shorter)) best = shorter;
+      else at += size;
+    }
+  }
+  for (let at = 0; at < best.length; at++) {
+    if (best[at] === 0) continue;
+    const plainer = best.slice();
+    plainer[at] = 0;
+    if (fails(plainer)) best = plainer;
+  }
+  return best;
+}
+
+export { DIGEST_CASES };

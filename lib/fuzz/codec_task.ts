@@ -1,0 +1,70 @@
+/**
+ * What passes between the codec engine and the thread that can be killed.
+ *
+ * @module
+ */
+import type { Dialect } from "../p9/mod.ts";
+import type { CodecFault } from "./codec_oracle.ts";
+
+/** Slots of {@linkcode CodecTask.shared} before the bytes of the case under way. */
+export const SHARED = { STOP: 0, CASE: 1, LENGTH: 2, DIALECT: 3, BYTES: 4 } as const;
+
+/** Bytes of a case that survive the end of the thread. */
+export const SHARED_BYTES = 0x1000;
+
+/** What a thread is to do. */
+export interface CodecTask {
+  /** Seed of all cases. */
+  readonly seed: number;
+  /** Number of the first case. */
+  readonly from: number;
+  /** Cases to make at most. */
+  readonly cases: number;
+  /** Milliseconds to go on at most. */
+  readonly timeMs: number;
+  /** Dialects. */
+  readonly dialects: readonly Dialect[];
+  /** Whether coverage guides. */
+  readonly isGuided: boolean;
+  /** Frames to begin with. */
+  readonly corpus: readonly CodecSpecimen[];
+  /** See {@linkcode SHARED}. */
+  readonly shared: Int32Array<SharedArrayBuffer>;
+}
+
+/** A frame with its dialect. */
+export interface CodecSpecimen {
+  /** Its bytes. */
+  readonly bytes: Uint8Array;
+  /** The dialect it is of. */
+  readonly dialect: Dialect;
+}
+
+/** A frame at which a check failed. */
+export interface CodecCatch extends CodecSpecimen {
+  /** The check. */
+  readonly fault: CodecFault;
+  /** Number of the case. */
+  readonly index: number;
+}
+
+/** How far a thread has come. */
+export interface CodecProgress {
+  /** Whether it is done. */
+  readonly isDone: boolean;
+  /** Number of the next case. */
+  readonly next: number;
+  /** Characters of source that have run. */
+  readonly covered: number;
+  /** Hash over all cases among the first {@linkcode DIGEST_CASES}. */
+  readonly digest: number;
+  /** Checks that failed since the last time. */
+  readonly caught: readonly CodecCatch[];
+  /** Frames that reached something new since the last time. */
+  readonly found: readonly CodecSpecimen[];
+  /** Seconds that this thread spent on cases and looks so far. */
+  readonly seconds: number;
+}
+
+/** So many cases of a seed are the same on every run: they depend on nothing else. */
+export const DIGEST_CASES = 10_000;
