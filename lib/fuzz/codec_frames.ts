@@ -298,7 +298,7 @@ export class FrameMaker {
     if (kind === 0) return dice.next();
     if (kind === 1) return dice.pick(NUMBER_EDGES[width === 1 ? 1 : width === 2 ? 2 : 4]);
     let value = dice.pick(numbers);
-    if (isFlags) while (dice.once(2)) value |= dice.pick(numbers);
+    if (isFlags) { while (dice.once(2)) value |= dice.pick(numbers); }
     return value;
   }
 

@@ -41,7 +41,8 @@ export const CODEC_CHECKS = {
   "size": "sizeOf tells the bytes that encodeInto writes",
   "canonical": "what was decoded is encoded as the same bytes",
   "writes-outside": "encodeInto writes where it was told and nowhere else",
-  "diagnosis": "diagnose names a fault for what is refused, within the frame, and none for the rest",
+  "diagnosis":
+    "diagnose names a fault for what is refused, within the frame, and none for the rest",
   "spans": "the spans of a frame lie one behind the other, and cover a message",
   "header": "the header decoders agree with the decoder",
   "record": "entries and stat records are encoded as they were decoded",
