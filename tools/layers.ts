@@ -64,7 +64,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     ...FREE,
     imports: ["lib/p9", "lib/virtio", "lib/linux", "lib/vhost", "lib/transport", "lib/client"],
   },
-  "lib/fuzz": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/trace"] },
+  "lib/fuzz": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/guest", "lib/trace"] },
   "lib/bench": { ...FREE, imports: [...EVERYTHING_BELOW, "lib/guest", "lib/trace"] },
   "cli": {
     ...FREE,

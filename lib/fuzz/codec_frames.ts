@@ -189,8 +189,23 @@ export class FrameMaker {
     const dice = this.#dice;
     dice.reset(mixSeed(seed, index));
     this.dialect = dice.pick(this.#dialects);
-    this.wellFormed(dice.pick(this.#plans[this.dialect]));
+    this.#wellFormed(dice.pick(this.#plans[this.dialect]));
     if (dice.below(10) >= 3) this.spoil(1 + (dice.once(3) ? dice.below(3) : 0));
+  }
+
+  /**
+   * Make a well-formed message, going on with the dice as they lie.
+   *
+   * @param type Its type; any of the dialect if that is -1.
+   * @returns Whether the dialect has the type.
+   */
+  makeType(type: number, dialect: Dialect): boolean {
+    const plans = this.#plans[dialect];
+    const plan = type < 0 ? this.#dice.pick(plans) : plans.find((each) => each.type === type);
+    if (plan === undefined) return false;
+    this.dialect = dialect;
+    this.#wellFormed(plan);
+    return true;
   }
 
   /** Make frame number `index` of a seed out of one that was good for something. */
@@ -220,8 +235,7 @@ export class FrameMaker {
     }
   }
 
-  /** Make a well-formed message. */
-  wellFormed({ type, plans }: FramePlan): void {
+  #wellFormed({ type, plans }: FramePlan): void {
     const dice = this.#dice;
     this.mutations.length = 0;
     this.#spans = 0;

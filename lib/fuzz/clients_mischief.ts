@@ -1,0 +1,388 @@
+/**
+ * A server that cannot be trusted: an honest one whose replies are bent on their way.
+ *
+ * A server that only talks nonsense is left at its first word. This one lets a client come as far as it
+ * can, and then lies.
+ *
+ * @module
+ */
+import { MemoryTree } from "../fs/mod.ts";
+import { type Dialect, LAYOUT_BY_TYPE, MAXWELEM, RREAD_HEADER } from "../p9/mod.ts";
+import { DEFAULT_LIMITS, Server } from "../server/mod.ts";
+import { type Channel, connectInMemory } from "../transport/mod.ts";
+import { FrameMaker } from "./codec_frames.ts";
+import { NUMBER_EDGES } from "./codec_values.ts";
+import { Dice, mixSeed } from "./dice.ts";
+
+/** Ways to bend a reply, by what the client gets. */
+export const BENDS = {
+  "spoilt": "the reply, wrong at the boundary of a field",
+  "framed": "the reply, wrong at the boundary of a field, and as long as it says",
+  "other values": "a well-formed reply of the right kind with values at the edges",
+  "other kind": "a well-formed reply of another kind",
+  "other tag": "the reply with another tag",
+  "twice": "the reply twice",
+  "unasked": "a reply that nobody asked for, then the true one",
+  "a request": "a T-message, then the reply",
+  "longer": "more payload than was asked for, or more items of a list",
+  "error": "an error with any number",
+  "late": "the reply after others",
+  "withheld": "nothing, and a while later the end of the connection",
+  "cut": "the beginning of the reply, then the end of the connection",
+  "end": "the end of the connection",
+} as const;
+
+/** Name of a way to bend a reply. */
+export type Bend = keyof typeof BENDS;
+
+const BEND_NAMES = Object.keys(BENDS) as Bend[];
+
+/** How long nothing comes before a connection ends at which a reply was withheld, in milliseconds. */
+const WITHHELD_MS = 150;
+/** How late a late reply is, in milliseconds. */
+const LATE_MS = 20;
+
+/** The tree that is served as long as nothing is bent: a bit of everything. */
+export function sampleTree(): MemoryTree {
+  const tree = new MemoryTree();
+  tree.addFile("hello", "hello, world\n");
+  tree.addFile("large", new Uint8Array(300_000).fill(0x61));
+  tree.addFile("empty", "");
+  tree.addFolder("folder");
+  for (let i = 0; i < 60; i++) tree.addFile(`folder/${`entry-${i}`.repeat(1 + i % 9)}`, `${i}`);
+  tree.addFolder("folder/deep/deeper");
+  tree.addLink("link", "hello");
+  tree.addLink("loop", "loop");
+  return tree;
+}
+
+/** What reaches a client of a server that lies. */
+export interface LiarOptions {
+  /** Seed of the connection. */
+  readonly seed: number;
+  /** Its number: each does something else. */
+  readonly index: number;
+  /** Whether bytes may be sent that are no frames; false for channels that carry frames only. */
+  readonly isStream: boolean;
+}
+
+/** One conversation with a client, bent. */
+export class Liar {
+  /** What was done to which reply, for people. */
+  readonly deeds: string[] = [];
+  readonly #honest: Channel;
+  readonly #dice: Dice;
+  readonly #maker: FrameMaker;
+  readonly #replies: FrameMaker;
+  readonly #isStream: boolean;
+  /** Replies that go through before the first that is bent. */
+  #quiet: number;
+  readonly #rate: number;
+  readonly #send: (bytes: Uint8Array) => void;
+  readonly #close: () => void;
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #dialect: Dialect = "9P2000.L";
+  #isOver = false;
+  /** Settles when nothing more is sent. */
+  readonly ended: Promise<void>;
+
+  /**
+   * Begin.
+   *
+   * @param send Takes bytes for the client, owned by it.
+   * @param close Ends the connection.
+   */
+  constructor(options: LiarOptions, send: (bytes: Uint8Array) => void, close: () => void) {
+    const server = new Server({
+      ...DEFAULT_LIMITS,
+      exports: [{ name: "", tree: sampleTree(), readOnly: false }],
+    });
+    this.#honest = connectInMemory(server.accept);
+    const own = mixSeed(options.seed, options.index);
+    this.#dice = new Dice(own);
+    this.#maker = new FrameMaker(new Dice(own), { letter: "R" });
+    this.#replies = new FrameMaker(new Dice(own), { letter: "R" });
+    this.#isStream = options.isStream;
+    this.#quiet = this.#dice.once(6) ? 0 : 2 + this.#dice.below(60);
+    this.#rate = this.#dice.pick([1, 2, 5, 12, 40]);
+    this.#send = send;
+    this.#close = close;
+    this.ended = this.#run();
+  }
+
+  /** Take bytes from the client: frames, or pieces of them. */
+  receive(bytes: Uint8Array): void {
+    if (this.#isOver) return;
+    try {
+      this.#honest.send(bytes);
+    } catch {
+      this.end();
+    }
+  }
+
+  /** The client has left, or shall. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#honest.close();
+    this.#close();
+  }
+
+  async #run(): Promise<void> {
+    for await (const reply of this.#honest.frames) {
+      if (this.#isOver) break;
+      this.#note(reply);
+      if (this.#quiet > 0) this.#quiet--;
+      else if (this.#dice.once(this.#rate)) {
+        this.#bend(this.#dice.pick(BEND_NAMES), reply);
+        continue;
+      }
+      this.#send(reply);
+    }
+    this.end();
+  }
+
+  /** Learns the dialect, which replies are made of. */
+  #note(reply: Uint8Array): void {
+    if (reply[4] !== 101) return;
+    const version = new TextDecoder().decode(reply.subarray(13));
+    this.#dialect = version === "9P2000.L" || version === "9P2000.u" ? version : "9P2000";
+  }
+
+  #later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #bend(bend: Bend, reply: Uint8Array): void {
+    const dice = this.#dice;
+    const type = reply[4] ?? 0;
+    const tag = (reply[5] ?? 0) | (reply[6] ?? 0) << 8;
+    this.deeds.push(`${LAYOUT_BY_TYPE.get(type)?.name ?? type} tag=${tag}: ${bend}`);
+    switch (bend) {
+      case "spoilt":
+      case "framed": {
+        this.#maker.load({ bytes: reply, dialect: this.#dialect });
+        this.#maker.spoil(1 + dice.below(2));
+        const frame = this.#maker.frame();
+        if (bend === "framed" || !this.#isStream) setSize(frame, frame.length);
+        if (frame.length >= 7 || this.#isStream) this.#send(frame);
+        else this.#later(WITHHELD_MS, () => this.end());
+        break;
+      }
+      case "other values":
+        this.#send(this.#made(type, reply));
+        break;
+      case "other kind":
+        this.#send(this.#made(-1, reply));
+        break;
+      case "other tag": {
+        const other = reply.slice();
+        const value = dice.once(2) ? dice.pick(NUMBER_EDGES[2]) : dice.below(64);
+        new DataView(other.buffer).setUint16(5, value, true);
+        this.#send(other);
+        this.#later(WITHHELD_MS, () => this.end());
+        break;
+      }
+      case "twice":
+        this.#send(reply);
+        this.#send(reply.slice());
+        break;
+      case "unasked": {
+        const other = this.#made(-1, reply);
+        new DataView(other.buffer).setUint16(5, dice.next() & 0xffff, true);
+        this.#send(other);
+        this.#send(reply);
+        break;
+      }
+      case "a request": {
+        const other = reply.slice();
+        other[4] = (other[4] ?? 1) - 1;
+        this.#send(other);
+        this.#send(reply);
+        break;
+      }
+      case "longer":
+        this.#send(longer(reply, 1 + dice.below(dice.once(4) ? 60_000 : 64)));
+        break;
+      case "error": {
+        const frame = new Uint8Array(11);
+        setSize(frame, 11);
+        frame[4] = 7;
+        frame.set(reply.subarray(5, 7), 5);
+        new DataView(frame.buffer).setUint32(7, dice.pick(NUMBER_EDGES[4]), true);
+        this.#send(frame);
+        break;
+      }
+      case "late":
+        this.#later(LATE_MS, () => this.#send(reply));
+        break;
+      case "withheld":
+        this.#later(WITHHELD_MS, () => this.end());
+        break;
+      case "cut":
+        if (this.#isStream) this.#send(reply.slice(0, dice.below(reply.length)));
+        this.#later(1, () => this.end());
+        break;
+      case "end":
+        this.end();
+    }
+  }
+
+  /** A well-formed reply with the tag of another; of any type if that is -1. */
+  #made(type: number, reply: Uint8Array): Uint8Array<ArrayBuffer> {
+    const maker = this.#replies;
+    if (!maker.makeType(type, this.#dialect)) return reply.slice();
+    const frame = maker.frame();
+    frame.set(reply.subarray(5, 7), 5);
+    return frame;
+  }
+}
+
+function setSize(frame: Uint8Array<ArrayBuffer>, size: number): void {
+  if (frame.length >= 4) new DataView(frame.buffer).setUint32(0, size, true);
+}
+
+/** A reply with more of what it consists of: payload, qids; bytes behind the end for others. */
+function longer(reply: Uint8Array, more: number): Uint8Array<ArrayBuffer> {
+  const type = reply[4];
+  const isWalk = type === 111;
+  const add = isWalk ? 13 * Math.min(more, 2 * MAXWELEM) : more;
+  const frame = new Uint8Array(reply.length + add);
+  frame.set(reply);
+  // What is added looks like what is there: entries of a folder, qids, data.
+  const from = isWalk ? 9 : Math.min(RREAD_HEADER, reply.length);
+  for (let i = 0; i < add; i++) {
+    frame[reply.length + i] = reply[from + i % Math.max(1, reply.length - from)] ?? 0;
+  }
+  const view = new DataView(frame.buffer);
+  setSize(frame, frame.length);
+  if (isWalk && reply.length >= 9) view.setUint16(7, view.getUint16(7, true) + add / 13, true);
+  else if ((type === 117 || type === 41) && reply.length >= RREAD_HEADER) {
+    view.setUint32(7, frame.length - RREAD_HEADER, true);
+  }
+  return frame;
+}
+
+/** A channel to a server that lies, without a socket between. */
+export function lyingChannel(options: Omit<LiarOptions, "isStream">): Channel & { liar: Liar } {
+  const queue: Uint8Array[] = [];
+  let wake: (() => void) | null = null;
+  let isClosed = false;
+  const tell = (): void => {
+    wake?.();
+    wake = null;
+  };
+  const liar = new Liar({ ...options, isStream: false }, (bytes) => {
+    queue.push(bytes.slice());
+    tell();
+  }, () => {
+    isClosed = true;
+    tell();
+  });
+  async function* frames(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const frame = queue.shift();
+      if (frame !== undefined) yield frame;
+      else if (isClosed) return;
+      else {
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+    }
+  }
+  return {
+    liar,
+    frames: frames(),
+    send(bytes: Uint8Array): void {
+      if (isClosed) throw new TypeError("Cannot send to the server: the connection is closed");
+      liar.receive(bytes.slice());
+    },
+    close: () => liar.end(),
+  };
+}
+
+/** A server on a socket that lies to whoever connects. Disposing ends all conversations. */
+export class LyingServer implements AsyncDisposable {
+  /** Port on which it listens. */
+  readonly port: number;
+  readonly #listener: Deno.TcpListener;
+  readonly #seed: number;
+  readonly #liars = new Set<Liar>();
+  readonly #loop: Promise<void>;
+  #count = 0;
+  #deeds = 0;
+
+  /** Listen on a port of an address; on any free one by default. */
+  constructor(
+    options: { readonly seed: number; readonly hostname?: string; readonly port?: number },
+  ) {
+    this.#seed = options.seed;
+    const { hostname = "127.0.0.1", port = 0 } = options;
+    this.#listener = Deno.listen({ hostname, port });
+    this.port = this.#listener.addr.port;
+    this.#loop = this.#accept();
+  }
+
+  /** Connections so far. */
+  get connections(): number {
+    return this.#count;
+  }
+
+  /** Replies that were bent so far, those of conversations that have ended. */
+  get deeds(): number {
+    return this.#deeds;
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const conn of this.#listener) this.#serve(conn, this.#count++);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
+  }
+
+  async #serve(conn: Deno.TcpConn, index: number): Promise<void> {
+    let sending = Promise.resolve();
+    let isClosed = false;
+    const close = (): void => {
+      if (isClosed) return;
+      isClosed = true;
+      // What was said before is on its way first.
+      sending.finally(() => conn.close());
+    };
+    const send = (bytes: Uint8Array): void => {
+      sending = sending.then(() => writeAll(conn, bytes)).catch(() => {});
+    };
+    const liar = new Liar({ seed: this.#seed, index, isStream: true }, send, close);
+    this.#liars.add(liar);
+    try {
+      const buffer = new Uint8Array(0x1_0000);
+      for (;;) {
+        const count = await conn.read(buffer);
+        if (count === null) break;
+        liar.receive(buffer.slice(0, count));
+      }
+    } catch {
+      // Reset, or closed by us.
+    }
+    liar.end();
+    this.#liars.delete(liar);
+    this.#deeds += liar.deeds.length;
+  }
+
+  /** Stop listening and leave all clients. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    for (const liar of this.#liars) liar.end();
+    await this.#loop;
+  }
+}
+
+async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
