@@ -49,7 +49,7 @@ const MOUNTS = [
   "version=9p2000.u,cache=none,msize=8192",
   "version=9p2000.L,cache=mmap,msize=16384,access=client",
   "version=9p2000,cache=none,msize=8192",
-  "version=9p2000.L,cache=readahead,msize=65536,posixacl,access=client",
+  "version=9p2000.L,cache=loose,msize=65536,posixacl,access=client",
 ] as const;
 
 /** Programs, each killed after a while: a server that withholds replies holds them up. */
@@ -97,7 +97,7 @@ function roundScript(port: number, round: number): string {
 export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<LinuxClientReport> {
   const { seed = 1, timeMs = 600_000, signal } = options;
   const findings = new Map<string, Finding>();
-  await using server = new LyingServer({ seed });
+  await using server = new LyingServer({ seed, idleMs: 1500 });
   let guest = await Guest.boot();
   try {
     const kernel = (await guest.check("uname -rv")).trim();
@@ -143,12 +143,12 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
       } catch (error) {
         if (!(error instanceof GuestFailure)) throw error;
         const line = error.console.split("\n").find((each) => OOPS.test(each));
+        const where = await whereabouts(guest);
         if (line !== undefined) add("process", plain(line), error.console);
-        else {add(
-            "hang",
-            error instanceof GuestTimeout ? "a round does not end" : error.name,
-            `${error}`,
-          );}
+        else {
+          const what = error instanceof GuestTimeout ? "a round does not end" : error.name;
+          add("hang", what, `${where}\n${error}`);
+        }
         await guest[Symbol.asyncDispose]();
         guest = await Guest.boot();
       }
@@ -167,6 +167,17 @@ const STUCK = `look() { for p in /proc/[0-9]*; do
   done; }
   one=$(look); [ -z "$one" ] || { sleep 2; look; }
   true`;
+
+/** What the processes of a guest wait for, as far as it still tells. */
+async function whereabouts(guest: Guest): Promise<string> {
+  try {
+    const script =
+      "ps; for p in /proc/[0-9]*; do echo $p $(cat $p/comm) $(cat $p/stack); done; dmesg";
+    return (await guest.run(script, { timeoutMs: 20_000 })).output;
+  } catch {
+    return "the guest runs no further script";
+  }
+}
 
 /** A line of the kernel without its numbers, so that the same cause has the same name. */
 function plain(line: string): string {

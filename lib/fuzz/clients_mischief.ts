@@ -27,7 +27,7 @@ export const BENDS = {
   "longer": "more payload than was asked for, or more items of a list",
   "error": "an error with any number",
   "late": "the reply after others",
-  "withheld": "nothing, and a while later the end of the connection",
+  "withheld": "nothing, and the end of the connection when nobody says any more",
   "cut": "the beginning of the reply, then the end of the connection",
   "end": "the end of the connection",
 } as const;
@@ -37,8 +37,8 @@ export type Bend = keyof typeof BENDS;
 
 const BEND_NAMES = Object.keys(BENDS) as Bend[];
 
-/** How long nothing comes before a connection ends at which a reply was withheld, in milliseconds. */
-const WITHHELD_MS = 150;
+/** A conversation in which nobody says anything for so long ends, in milliseconds. */
+const IDLE_MS = 300;
 /** How late a late reply is, in milliseconds. */
 const LATE_MS = 20;
 
@@ -64,6 +64,8 @@ export interface LiarOptions {
   readonly index: number;
   /** Whether bytes may be sent that are no frames; false for channels that carry frames only. */
   readonly isStream: boolean;
+  /** A conversation in which nobody says anything for so long ends, in milliseconds; 300 by default. */
+  readonly idleMs?: number;
 }
 
 /** One conversation with a client, bent. */
@@ -82,6 +84,8 @@ export class Liar {
   readonly #close: () => void;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #dialect: Dialect = "9P2000.L";
+  readonly #idleMs: number;
+  #idle: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
   /** Settles when nothing more is sent. */
   readonly ended: Promise<void>;
@@ -105,14 +109,26 @@ export class Liar {
     this.#isStream = options.isStream;
     this.#quiet = this.#dice.once(6) ? 0 : 2 + this.#dice.below(60);
     this.#rate = this.#dice.pick([1, 2, 5, 12, 40]);
-    this.#send = send;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#send = (bytes) => {
+      this.#stir();
+      send(bytes);
+    };
     this.#close = close;
+    this.#stir();
     this.ended = this.#run();
+  }
+
+  /** Something was said: silence begins anew. */
+  #stir(): void {
+    clearTimeout(this.#idle);
+    if (!this.#isOver) this.#idle = setTimeout(() => this.end(), this.#idleMs);
   }
 
   /** Take bytes from the client: frames, or pieces of them. */
   receive(bytes: Uint8Array): void {
     if (this.#isOver) return;
+    this.#stir();
     try {
       this.#honest.send(bytes);
     } catch {
@@ -124,6 +140,7 @@ export class Liar {
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    clearTimeout(this.#idle);
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#honest.close();
@@ -172,7 +189,6 @@ export class Liar {
         const frame = this.#maker.frame();
         if (bend === "framed" || !this.#isStream) setSize(frame, frame.length);
         if (frame.length >= 7 || this.#isStream) this.#send(frame);
-        else this.#later(WITHHELD_MS, () => this.end());
         break;
       }
       case "other values":
@@ -186,7 +202,6 @@ export class Liar {
         const value = dice.once(2) ? dice.pick(NUMBER_EDGES[2]) : dice.below(64);
         new DataView(other.buffer).setUint16(5, value, true);
         this.#send(other);
-        this.#later(WITHHELD_MS, () => this.end());
         break;
       }
       case "twice":
@@ -223,7 +238,6 @@ export class Liar {
         this.#later(LATE_MS, () => this.#send(reply));
         break;
       case "withheld":
-        this.#later(WITHHELD_MS, () => this.end());
         break;
       case "cut":
         if (this.#isStream) this.#send(reply.slice(0, dice.below(reply.length)));
@@ -306,26 +320,50 @@ export function lyingChannel(options: Omit<LiarOptions, "isStream">): Channel & 
   };
 }
 
+/** Options of a {@linkcode LyingServer}. */
+export interface LyingServerOptions {
+  /** Seed of all conversations. */
+  readonly seed: number;
+  /** Number of the first conversation; 0 by default. */
+  readonly first?: number;
+  /** See {@linkcode LiarOptions.idleMs}. */
+  readonly idleMs?: number;
+  /** Address to listen on; the loopback by default. */
+  readonly hostname?: string;
+  /** Port to listen on; any free one by default. */
+  readonly port?: number;
+}
+
 /** A server on a socket that lies to whoever connects. Disposing ends all conversations. */
 export class LyingServer implements AsyncDisposable {
   /** Port on which it listens. */
   readonly port: number;
   readonly #listener: Deno.TcpListener;
   readonly #seed: number;
+  readonly #first: number;
+  readonly #idleMs: number;
   readonly #liars = new Set<Liar>();
   readonly #loop: Promise<void>;
   #count = 0;
   #deeds = 0;
 
-  /** Listen on a port of an address; on any free one by default. */
-  constructor(
-    options: { readonly seed: number; readonly hostname?: string; readonly port?: number },
-  ) {
+  /** What the latest conversation came to. */
+  #latest: Liar | undefined;
+
+  /** Listen. */
+  constructor(options: LyingServerOptions) {
     this.#seed = options.seed;
+    this.#first = options.first ?? 0;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
     const { hostname = "127.0.0.1", port = 0 } = options;
     this.#listener = Deno.listen({ hostname, port });
     this.port = this.#listener.addr.port;
     this.#loop = this.#accept();
+  }
+
+  /** What was done to replies in the latest conversation. */
+  get last(): readonly string[] {
+    return this.#latest?.deeds ?? [];
   }
 
   /** Connections so far. */
@@ -340,7 +378,7 @@ export class LyingServer implements AsyncDisposable {
 
   async #accept(): Promise<void> {
     try {
-      for await (const conn of this.#listener) this.#serve(conn, this.#count++);
+      for await (const conn of this.#listener) this.#serve(conn, this.#first + this.#count++);
     } catch (error) {
       if (!(error instanceof Deno.errors.BadResource)) throw error;
     }
@@ -358,8 +396,13 @@ export class LyingServer implements AsyncDisposable {
     const send = (bytes: Uint8Array): void => {
       sending = sending.then(() => writeAll(conn, bytes)).catch(() => {});
     };
-    const liar = new Liar({ seed: this.#seed, index, isStream: true }, send, close);
+    const liar = new Liar(
+      { seed: this.#seed, index, isStream: true, idleMs: this.#idleMs },
+      send,
+      close,
+    );
     this.#liars.add(liar);
+    this.#latest = liar;
     try {
       const buffer = new Uint8Array(0x1_0000);
       for (;;) {

@@ -1,0 +1,45 @@
+/**
+ * What passes between the engine that tries our client and the thread that can be killed.
+ *
+ * @module
+ */
+
+/** What a thread is to do. */
+export interface ClientsTask {
+  /** Seed of all conversations. */
+  readonly seed: number;
+  /** Number of the first. */
+  readonly from: number;
+  /** Conversations at most. */
+  readonly runs: number;
+  /** Milliseconds to go on at most. */
+  readonly timeMs: number;
+  /** Whether a socket is between client and server. */
+  readonly isSocket: boolean;
+  /** Holds the number of the conversation under way, and in slot 1 whether to stop. */
+  readonly shared: Int32Array<SharedArrayBuffer>;
+}
+
+/** Something that a client must not do. */
+export interface ClientsCatch {
+  /** Number of the conversation. */
+  readonly index: number;
+  /** Which oracle. */
+  readonly oracle: "process" | "hang" | "counts";
+  /** What it did, without numbers: the same for the same cause. */
+  readonly cause: string;
+  /** What the server had done to its replies. */
+  readonly deeds: readonly string[];
+}
+
+/** How far a thread has come. */
+export interface ClientsProgress {
+  /** Whether it is done. */
+  readonly isDone: boolean;
+  /** Number of the next conversation. */
+  readonly next: number;
+  /** Replies that were bent since the last time. */
+  readonly deeds: number;
+  /** What is wrong, since the last time. */
+  readonly caught: readonly ClientsCatch[];
+}
