@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { eventfdWrite, MappedMemory } from "../lib/linux/mod.ts";
+import { eventfdWrite, MappedMemory } from "../linux/mod.ts";
 
 /** What the second processor does, until it is told to stop. */
 export type Task =
