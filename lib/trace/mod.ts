@@ -14,9 +14,11 @@ export {
 } from "./diff.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
 export { Histogram, type Octave } from "./histogram.ts";
+export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";
 export { formatFinding, Lint, type Report } from "./lint.ts";
 export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
 export type { WriteBytes } from "./pcapng_blocks.ts";
+export { PerfettoFile, type PerfettoOptions } from "./perfetto.ts";
 export { Redact, REDACTABLE, type RedactOptions } from "./redact.ts";
 export {
   formatReplay,
@@ -25,6 +27,7 @@ export {
   type ReplayOptions,
   type ReplayResult,
 } from "./replay.ts";
+export { type HtmlOptions, HtmlReport } from "./report_html.ts";
 export {
   explainRule,
   isRule,
@@ -60,4 +63,5 @@ export {
   readCapture,
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
+export { Top, type TopOptions } from "./top.ts";
 export type * from "./types.ts";
