@@ -17,7 +17,7 @@ import {
   TWRITE_HEADER,
   TYPE,
 } from "../p9/mod.ts";
-import { madeFid, mainFid, pathOf } from "./about.ts";
+import { madeFid, mainFid, pathOf } from "./request_path.ts";
 import { isRule, type RuleName, RULES, SEVERITIES, type Severity } from "./rules.ts";
 import type { Conversation, Finding, Frame, Gap, Observer, Transaction } from "./types.ts";
 import { bytesText, durationText, pathText, typeText } from "./units.ts";

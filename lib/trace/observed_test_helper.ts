@@ -4,7 +4,7 @@
  * @module
  */
 import { type Dialect, encode, errnoName, type Message, NOFID, parseMessage } from "../p9/mod.ts";
-import { mainFid } from "./about.ts";
+import { mainFid } from "./request_path.ts";
 import type { Conversation, Frame, Half, Observer, Outcome, Tally, Transaction } from "./types.ts";
 
 /** A conversation over TCP. */

@@ -6,7 +6,7 @@
 import { Client } from "../client/mod.ts";
 import { decode, decodeDirents, type Dialect, encode, type Message, NOFID } from "../p9/mod.ts";
 import type { Channel } from "../transport/mod.ts";
-import { madeFid } from "./about.ts";
+import { madeFid } from "./request_path.ts";
 import { comparableReply, comparableRequest } from "./comparable.ts";
 import type { Conversation, Half, Observer, Transaction } from "./types.ts";
 import { harmless } from "./units.ts";
