@@ -4,8 +4,9 @@
  * @module
  */
 import { comparableReply, comparableRequest } from "./comparable.ts";
+import { ExchangeRecord } from "./exchange.ts";
 import { Summary } from "./summary.ts";
-import type { Conversation, Observer, Tally, Transaction } from "./types.ts";
+import type { Conversation, Observer, Transaction } from "./types.ts";
 import { columns, durationText, harmless, typeText } from "./units.ts";
 
 /** Differences in one place that are looked for; what differs more is shown as replaced. */
@@ -15,6 +16,7 @@ const CONTEXT = 2;
 
 /** Gathers what a capture says, for {@linkcode diffCaptures}. Keeps a line for each transaction. */
 export class Digest implements Observer {
+  readonly #record = new ExchangeRecord();
   readonly #lines = new Map<number, string[]>();
   /** What it comes to. */
   readonly summary: Summary = new Summary();
@@ -25,13 +27,9 @@ export class Digest implements Observer {
     this.#of(conversation);
   }
 
-  /** Counts a transaction. */
-  tally(tally: Tally): void {
-    this.summary.tally(tally);
-  }
-
   /** Keeps the line of a transaction. */
   transaction(transaction: Transaction): void {
+    this.summary.exchange(this.#record.fill(transaction));
     const { request, reply, outcome, paths, dialect } = transaction;
     const asked = request?.message ?? null;
     const answer = reply?.message ?? null;

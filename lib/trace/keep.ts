@@ -3,16 +3,8 @@
  *
  * @module
  */
-import type {
-  Clock,
-  Conversation,
-  Finding,
-  Frame,
-  Gap,
-  Observer,
-  Tally,
-  Transaction,
-} from "./types.ts";
+import { ExchangeRecord } from "./exchange.ts";
+import type { Clock, Conversation, Finding, Frame, Gap, Observer, Transaction } from "./types.ts";
 
 /** Bytes of messages that {@linkcode Last} keeps, whatever number of transactions was asked for. */
 const MOST_BYTES = 256 << 20;
@@ -24,7 +16,6 @@ type Event =
   | {
     readonly kind: "transaction";
     readonly transaction: Transaction;
-    readonly tally: Tally | null;
   }
   | { readonly kind: "gap"; readonly gap: Gap }
   | { readonly kind: "finding"; readonly finding: Finding };
@@ -38,7 +29,6 @@ export class Last implements Observer {
   #first = 0;
   #bytes = 0;
   #transactions = 0;
-  #tally: Tally | null = null;
   readonly #closed = new Map<number, number>();
 
   /** Tells `next` of the last `most` transactions. */
@@ -62,17 +52,11 @@ export class Last implements Observer {
     this.#keep({ kind: "frame", frame: ring === undefined ? copy : { ...copy, ring } });
   }
 
-  /** Keeps a copy of the numbers, for the transaction that follows. */
-  tally(tally: Tally): void {
-    this.#tally = this.#next.tally === undefined ? null : { ...tally };
-  }
-
   /** Keeps a transaction. */
   transaction(transaction: Transaction): void {
     this.#transactions++;
     this.#bytes += bytesOf(transaction);
-    this.#keep({ kind: "transaction", transaction, tally: this.#tally });
-    this.#tally = null;
+    this.#keep({ kind: "transaction", transaction });
   }
 
   /** Keeps a gap. */
@@ -96,6 +80,7 @@ export class Last implements Observer {
   /** Tells of what was kept. */
   async end(time: number): Promise<void> {
     const next = this.#next;
+    const record = new ExchangeRecord();
     const opened = new Map<number, Conversation>();
     for (const event of this.#events.slice(this.#first)) {
       const conversation = conversationOf(event);
@@ -107,10 +92,8 @@ export class Last implements Observer {
       if (event.kind === "frame") next.frame?.(event.frame);
       else if (event.kind === "gap") next.gap?.(event.gap);
       else if (event.kind === "finding") next.finding?.(event.finding);
-      else {
-        if (event.tally !== null) next.tally?.(event.tally);
-        next.transaction?.(event.transaction);
-      }
+      else if (next.transaction !== undefined) next.transaction(event.transaction);
+      else next.exchange?.(record.fill(event.transaction));
     }
     for (const [id, conversation] of opened) {
       const when = this.#closed.get(id);
@@ -208,11 +191,6 @@ export class Rotate implements Observer {
   /** Passes on. */
   frame(frame: Frame): void {
     this.#file?.observer.frame?.(frame);
-  }
-
-  /** Passes on. */
-  tally(tally: Tally): void {
-    this.#file?.observer.tally?.(tally);
   }
 
   /** Passes on, and begins another file if this one is full. */

@@ -12,6 +12,7 @@ export {
   Digest,
   formatDifference,
 } from "./diff.ts";
+export { ExchangeRecord } from "./exchange.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
 export { Histogram, type Octave } from "./histogram.ts";
 export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";

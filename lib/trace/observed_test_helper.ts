@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { type Dialect, encode, errnoName, type Message, NOFID, parseMessage } from "../p9/mod.ts";
+import { type Dialect, encode, errnoName, type Message, parseMessage } from "../p9/mod.ts";
+import { ExchangeRecord } from "./exchange.ts";
 import { mainFid } from "./request_path.ts";
-import type { Conversation, Frame, Half, Observer, Outcome, Tally, Transaction } from "./types.ts";
+import type { Conversation, Frame, Half, Observer, Outcome, Transaction } from "./types.ts";
 
 /** A conversation over TCP. */
 export const TCP_CONVERSATION: Conversation = {
@@ -67,6 +68,7 @@ export function playOn(
   const dialect = options.dialect ?? "9P2000.L";
   const waiting = new Map<number, Request>();
   const fids = new Map<number, string>();
+  const record = new ExchangeRecord();
   let number = 0;
   let time = 0;
   const tell = (
@@ -87,9 +89,12 @@ export function playOn(
       paths: request?.paths ?? new Map(),
       errno: answer?.kind === "Rlerror" ? answer.ecode : 0,
     };
-    const tally = tallyOf(transaction);
-    for (const observer of observers) observer.tally?.(tally);
-    for (const observer of observers) observer.transaction?.(transaction);
+    const exchange = record.fill(transaction);
+    for (const observer of observers) {
+      // As a session does: numbers for those who want no more.
+      if (observer.transaction !== undefined) observer.transaction(transaction);
+      else observer.exchange?.(exchange);
+    }
   };
   for (const observer of observers) observer.opened?.(conversation, (said[0]?.[0] ?? 0) * 1000);
   for (const [micros, what] of said) {
@@ -150,39 +155,6 @@ function follow(fids: Map<number, string>, request: Message, reply: Message): vo
       fids.set(request.newfid, under(request.fid, request.wname));
     }
   }
-}
-
-/** A transaction in numbers; with other ones where told. */
-export function tallyOf(transaction: Transaction, other: Partial<Tally> = {}): Tally {
-  const { request, reply, errno } = transaction;
-  const asked = request?.message ?? null;
-  const answer = reply?.message ?? null;
-  const fid = asked === null ? -1 : mainFid(asked);
-  const isTransfer = asked?.kind === "Tread" || asked?.kind === "Twrite";
-  return {
-    conversation: transaction.conversation,
-    type: request?.type ?? (reply?.type ?? 1) - 1,
-    tag: transaction.tag,
-    outcome: transaction.outcome,
-    requestTime: request?.time ?? -1,
-    replyTime: reply?.time ?? -1,
-    requestSize: request?.size ?? 0,
-    replySize: reply?.size ?? 0,
-    isError: errno !== 0,
-    errno,
-    depth: transaction.depth,
-    fid: fid < 0 ? NOFID : fid,
-    path: transaction.paths.get(fid) ?? "",
-    subject: "unknown",
-    offset: isTransfer ? Number(asked.offset) : -1,
-    asked: asked?.kind === "Tread" ? asked.count : 0,
-    moved: answer?.kind === "Rread"
-      ? answer.data.length
-      : answer?.kind === "Rwrite"
-      ? answer.count
-      : 0,
-    ...other,
-  };
 }
 
 /** A short line of a transaction. */

@@ -5,11 +5,12 @@
  *
  * @module
  */
+import { ExchangeRecord } from "./exchange.ts";
 import { formatFinding } from "./lint.ts";
 import { Summary } from "./summary.ts";
 import { orderText, sortedFiles, sortedMessages } from "./summary_text.ts";
 import { GRID_ROWS, TimeGrid } from "./time_grid.ts";
-import type { Clock, Conversation, Finding, Gap, Observer, Tally, Transaction } from "./types.ts";
+import type { Clock, Conversation, Finding, Gap, Observer, Transaction } from "./types.ts";
 import { bytesText, durationText, errnoText, harmless, pathText, typeText } from "./units.ts";
 
 const MOST_FILES = 100;
@@ -36,9 +37,10 @@ interface Slow {
   readonly line: string;
 }
 
-/** Gathers what a report says, in bounded memory. Needs tallies, and transactions for the slowest. */
+/** Gathers what a report says, in bounded memory. Needs transactions. */
 export class HtmlReport implements Observer {
   readonly #options: HtmlOptions;
+  readonly #record = new ExchangeRecord();
   readonly #summary = new Summary();
   readonly #grid = new TimeGrid();
   readonly #findings: Finding[] = [];
@@ -63,17 +65,13 @@ export class HtmlReport implements Observer {
     this.#summary.opened(conversation, time);
   }
 
-  /** Counts a transaction. */
-  tally(tally: Tally): void {
-    this.#summary.tally(tally);
-    const { requestTime, replyTime, outcome } = tally;
-    const took = outcome === "answered" ? replyTime - requestTime : NaN;
-    const time = requestTime < 0 ? replyTime : requestTime;
-    this.#grid.add(time, took, tally.requestSize + tally.replySize, tally.isError);
-  }
-
-  /** Keeps a transaction that is among the slowest. */
+  /** Counts a transaction, and keeps it if it is among the slowest. */
   transaction(transaction: Transaction): void {
+    const exchange = this.#record.fill(transaction);
+    this.#summary.exchange(exchange);
+    const { started, ended, outcome, requestSize, replySize, errno } = exchange;
+    const latency = outcome === "answered" ? ended - started : NaN;
+    this.#grid.add(started, latency, requestSize + replySize, errno !== 0);
     const { request, reply, conversation } = transaction;
     if (request === null || reply === null) return;
     const took = reply.time - request.time;

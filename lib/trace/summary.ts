@@ -6,7 +6,7 @@
  */
 import { FileTallies, type FileTally } from "./file_tally.ts";
 import { Histogram } from "./histogram.ts";
-import type { Conversation, Gap, Observer, Tally } from "./types.ts";
+import type { Conversation, Exchange, Gap, Observer } from "./types.ts";
 import { TYPE } from "../p9/mod.ts";
 
 /** Files that are kept apart. */
@@ -41,7 +41,7 @@ export class MessageTally {
 
 /** Counts of one error number. */
 export interface ErrnoTally {
-  /** The number; 0 for errors in words that mean none. */
+  /** The number; -1 for an error without one. */
   readonly errno: number;
   /** How often. */
   count: number;
@@ -55,7 +55,7 @@ export interface SummaryOptions {
   readonly files?: number;
 }
 
-/** Counts transactions, from their tallies alone. */
+/** Counts transactions, from their numbers alone. */
 export class Summary implements Observer {
   /** By type byte of the request. */
   readonly #types: (MessageTally | null)[] = new Array(256).fill(null);
@@ -99,25 +99,23 @@ export class Summary implements Observer {
   }
 
   /** Counts a transaction. Makes no object. */
-  tally(tally: Tally): void {
-    const { requestTime, replyTime, outcome } = tally;
-    const started = requestTime < 0 ? replyTime : requestTime;
-    const ended = replyTime < 0 ? requestTime : replyTime;
+  exchange(exchange: Exchange): void {
+    const { started, ended, outcome, errno } = exchange;
     if (!(started >= this.first)) this.first = started;
     if (!(ended <= this.last)) this.last = ended;
     if (outcome === "unasked") {
       this.unasked++;
       return;
     }
-    const type = tally.type & 0xff;
+    const type = exchange.type & 0xff;
     let counts = this.#types[type];
     if (counts === null || counts === undefined) {
       counts = new MessageTally(type);
       this.#types[type] = counts;
     }
     counts.count++;
-    counts.bytes += tally.requestSize + tally.replySize;
-    const depth = tally.depth;
+    counts.bytes += exchange.requestSize + exchange.replySize;
+    const depth = exchange.depth;
     if (depth > this.deepest) this.deepest = depth;
     const kept = depth > MOST_DEPTH ? MOST_DEPTH : depth > 0 ? depth : 0;
     this.#depths[kept] = (this.#depths[kept] ?? 0) + 1;
@@ -125,10 +123,10 @@ export class Summary implements Observer {
     const isAnswered = outcome === "answered";
     if (isAnswered) {
       counts.latency.add(took);
-      counts.moved += tally.moved;
-      if (tally.isError) {
+      counts.moved += exchange.moved;
+      if (errno !== 0) {
         counts.errors++;
-        this.#error(tally.errno, type);
+        this.#error(errno, type);
       }
     } else {
       counts.unanswered++;
@@ -136,7 +134,7 @@ export class Summary implements Observer {
       else if (outcome === "flushed") this.flushed++;
       else this.unfinished++;
     }
-    if (tally.path !== "") this.#file(this.files.of(tally.path), tally, took, isAnswered);
+    if (exchange.path !== "") this.#file(this.files.of(exchange.path), exchange, took, isAnswered);
   }
 
   /** Counts a gap. */
@@ -195,23 +193,23 @@ export class Summary implements Observer {
     tally.byType[type] = (tally.byType[type] ?? 0) + 1;
   }
 
-  #file(file: FileTally, tally: Tally, took: number, isAnswered: boolean): void {
+  #file(file: FileTally, exchange: Exchange, took: number, isAnswered: boolean): void {
     if (!isAnswered) {
       file.others++;
       return;
     }
     file.time += took;
-    if (tally.isError) {
+    if (exchange.errno !== 0) {
       file.errors++;
       file.others++;
       return;
     }
-    switch (tally.type) {
+    switch (exchange.type) {
       case TYPE.Tread:
-        file.read(tally.offset, tally.moved);
+        file.read(exchange.offset, exchange.moved);
         break;
       case TYPE.Twrite:
-        file.wrote(tally.offset, tally.moved);
+        file.wrote(exchange.offset, exchange.moved);
         break;
       case TYPE.Tlopen:
       case TYPE.Topen:

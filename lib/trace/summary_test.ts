@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { HELLO, play, type Said, tallyOf, TCP_CONVERSATION } from "./observed_test_helper.ts";
+import { HELLO, play, type Said, TCP_CONVERSATION } from "./observed_test_helper.ts";
 import { Summary } from "./summary.ts";
 import { formatSummary, summaryToJson } from "./summary_text.ts";
 import { TYPE } from "../p9/mod.ts";
-import type { Tally, Transaction } from "./types.ts";
+import { ExchangeRecord } from "./exchange.ts";
+import type { Exchange } from "./types.ts";
 
 const data = (length: number) => ({ kind: "Rread" as const, tag: 1, data: new Uint8Array(length) });
 
@@ -59,7 +60,7 @@ Deno.test("Summary counts by message, file and error", async () => {
     opens: 1,
     reads: 3,
     writes: 0,
-    others: 1,
+    others: 2,
     errors: 0,
     readBytes: 8292,
     writtenBytes: 0,
@@ -67,7 +68,7 @@ Deno.test("Summary counts by message, file and error", async () => {
     random: 1,
     workingSet: 3 * 4096,
     workingSetUnit: 4096,
-    time: 9e5,
+    time: 1e6,
   });
   assert.deepEqual(json.errors, [{ errno: 2, name: "ENOENT", count: 1, messages: { Twalk: 1 } }]);
   assert.deepEqual(json.outcomes, { unfinished: 1, lost: 0, flushed: 0, unasked: 0 });
@@ -83,7 +84,7 @@ Deno.test("formatSummary() shows all of it, sorted as asked", async () => {
   assert.match(text, /^10 requests in 1 conversation, .*2\.20 ms\n1 unfinished/);
   assert.match(text, /\n +53\.85 +700 µs +233 µs .* 3 +8\.20 KiB +Tread\n/);
   assert.match(text, /\n100\.00 .* 10 +1 +.* total\n/);
-  assert.match(text, /\n900 µs +1 +3 +8\.10 KiB +0 +0 B +33 % random +12\.0 KiB +1 +\/file\n/);
+  assert.match(text, /\n1\.00 ms +1 +3 +8\.10 KiB +0 +0 B +33 % random +12\.0 KiB +2 +\/file\n/);
   assert.match(text, /\n +1 +ENOENT \(No such file or directory\) +Twalk 1\n/);
   assert.match(text, /Concurrency: 0\.59 requests under way on average, 2 at most/);
   const order = (sort: "count" | "name") =>
@@ -97,26 +98,23 @@ Deno.test("Summary of nothing is no more than a line", () => {
 });
 
 /** Numbers of a read that was answered. */
-function tally(other: Partial<Tally>): Tally {
-  const nothing: Transaction = {
-    number: 1,
+function numbers(other: Partial<Exchange>): Exchange {
+  const type = TYPE.Tread;
+  return {
+    ...new ExchangeRecord(),
     conversation: TCP_CONVERSATION,
-    tag: 1,
-    request: null,
-    reply: null,
-    outcome: "answered",
+    type,
+    ended: 10,
     depth: 1,
-    paths: new Map(),
-    errno: 0,
+    ...other,
   };
-  return tallyOf(nothing, { type: TYPE.Tread, requestTime: 0, replyTime: 10, ...other });
 }
 
 Deno.test("Summary keeps a bounded number of files and says so", () => {
   const summary = new Summary({ files: 100 });
   for (let i = 0; i < 5000; i++) {
     for (const path of ["/hot", `/cold/${i}`]) {
-      summary.tally(tally({ path, offset: i * 10, moved: 10 }));
+      summary.exchange(numbers({ path, offset: i * 10, moved: 10 }));
     }
   }
   assert.ok(summary.files.size <= 100);
@@ -133,8 +131,8 @@ Deno.test("Summary counts the working set of a large file in larger units", () =
   const summary = new Summary();
   // Every second mebibyte of the first gibibyte.
   for (let i = 0; i < 512; i++) {
-    summary.tally(tally({ path: "/large", offset: i * 2 ** 21, moved: 2 ** 20 }));
-    summary.tally(tally({ path: "/large", offset: i * 2 ** 21 + 5, moved: 1000 }));
+    summary.exchange(numbers({ path: "/large", offset: i * 2 ** 21, moved: 2 ** 20 }));
+    summary.exchange(numbers({ path: "/large", offset: i * 2 ** 21 + 5, moved: 1000 }));
   }
   const [file] = summaryToJson(summary).files;
   assert.equal(file?.workingSetUnit, 2 ** 20);
@@ -147,11 +145,13 @@ Deno.test("Summary takes hostile numbers and names", () => {
   const path = "/\x1b[2J\u202e\ud800\n";
   for (const number of [-1, NaN, Infinity, 2 ** 64, 2 ** 53, 0, 1e300]) {
     for (const type of [TYPE.Tread, TYPE.Twrite, 0, 255, 300]) {
-      const times = { requestTime: number, replyTime: -number };
-      summary.tally(tally({ path, type, offset: number, moved: 2 ** 32, depth: number, ...times }));
+      const times = { started: number, ended: -number };
+      summary.exchange(
+        numbers({ path, type, offset: number, moved: 2 ** 32, depth: number, ...times }),
+      );
     }
   }
-  for (let errno = 1; errno < 1000; errno++) summary.tally(tally({ path, isError: true, errno }));
+  for (let errno = 1; errno < 1000; errno++) summary.exchange(numbers({ path, errno }));
   const text = formatSummary(summary);
   // deno-lint-ignore no-control-regex -- that there are none is the point
   assert.doesNotMatch(text, /[\x1b\u202e\ud800]/);

@@ -358,7 +358,7 @@ export interface FileJson {
 
 /** Counts of an error, for programs. */
 export interface ErrorJson {
-  /** Its number; 0 for errors in words that mean none. */
+  /** Its number; -1 for errors without one. */
   readonly errno: number;
   /** Its name, if it has one. */
   readonly name?: string;

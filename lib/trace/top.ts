@@ -5,7 +5,7 @@
  */
 import { Summary } from "./summary.ts";
 import { orderText, sortedFiles, sortedMessages } from "./summary_text.ts";
-import type { Clock, Conversation, Gap, Observer, Tally } from "./types.ts";
+import type { Clock, Conversation, Exchange, Gap, Observer } from "./types.ts";
 import { bytesText, columns, durationText, errnoText, pathText, typeText } from "./units.ts";
 
 /** Files that an interval keeps apart. */
@@ -22,7 +22,7 @@ export interface TopOptions {
   readonly size?: () => { readonly columns: number; readonly rows: number };
 }
 
-/** Shows what it observes, whenever {@linkcode Top.show} is called. Needs tallies only. */
+/** Shows what it observes, whenever {@linkcode Top.show} is called. Needs numbers only. */
 export class Top implements Observer {
   readonly #options: TopOptions;
   #now = new Summary({ files: MOST_FILES });
@@ -44,9 +44,9 @@ export class Top implements Observer {
   }
 
   /** Counts a transaction. */
-  tally(tally: Tally): void {
-    this.#now.tally(tally);
-    this.#all.tally(tally);
+  exchange(exchange: Exchange): void {
+    this.#now.exchange(exchange);
+    this.#all.exchange(exchange);
   }
 
   /** Counts a gap. */

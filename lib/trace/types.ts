@@ -174,43 +174,33 @@ export interface Transaction {
 }
 
 /**
- * A transaction in numbers, for whoever only counts. One object for all of them, borrowed until the
- * observer returns.
+ * A transaction in numbers, for who only counts. One object that is filled again and again: borrowed
+ * until the receiver returns.
  */
-export interface Tally {
+export interface Exchange {
   /** Whose it is. */
   readonly conversation: Conversation;
-  /** Type byte of the request; that of the reply less 1 if the request was not seen. */
+  /** Type byte of the request; of an answer that nobody asked for, that of its request. */
   readonly type: number;
-  /** The tag of both. */
-  readonly tag: number;
   /** What became of it. */
   readonly outcome: Outcome;
-  /** When the request was seen; -1 if it was not. */
-  readonly requestTime: number;
-  /** When the reply was seen; -1 if it was not. */
-  readonly replyTime: number;
-  /** `size[4]` of the request; 0 if it was not seen. */
-  readonly requestSize: number;
-  /** `size[4]` of the reply; 0 if it was not seen. */
-  readonly replySize: number;
-  /** Whether the reply is an error. */
-  readonly isError: boolean;
-  /** Its number; 0 if it is none. */
+  /** Error number of the reply, 0 for success; -1 for an error without a number. */
   readonly errno: number;
-  /** Requests of the conversation under way when this one began, itself included. */
+  /** When the request was seen; when the reply was if there is none. */
+  readonly started: number;
+  /** When the reply was seen; when the request was if there is none. */
+  readonly ended: number;
+  /** Bytes of the request; 0 if there is none. */
+  readonly requestSize: number;
+  /** Bytes of the reply; 0 if there is none. */
+  readonly replySize: number;
+  /** Requests under way when it began, itself included. */
   readonly depth: number;
-  /** The first fid of the request; NOFID if it has none. */
-  readonly fid: number;
-  /** What it stood for when the request was sent; "" where nobody knows. */
+  /** Path of the file that it is about, of a file it creates that of the new one; "" if unknown. */
   readonly path: string;
-  /** Of what kind that is. */
-  readonly subject: Subject;
-  /** Where a read or write begins; -1 for other messages. Not exact past 2^53. */
+  /** Position of a read or write; 0 for others. */
   readonly offset: number;
-  /** Bytes that a read asks for or a write carries; 0 for other messages. */
-  readonly asked: number;
-  /** Bytes that were read or written. */
+  /** Bytes read or written, as the reply says; 0 for others. */
   readonly moved: number;
 }
 
@@ -236,8 +226,8 @@ export interface Observer {
   opened?(conversation: Conversation, time: number): void;
   /** A message was seen; before the transaction that it ends. */
   frame?(frame: Frame): void;
-  /** A transaction is over, in numbers; before the same as a whole. */
-  tally?(tally: Tally): void;
+  /** A transaction is over, in numbers; told beside `transaction`, or alone where only this is wanted. */
+  exchange?(exchange: Exchange): void;
   /** A transaction is over. */
   transaction?(transaction: Transaction): void;
   /** Something could not be read. */

@@ -39,7 +39,7 @@ export function typeText(type: number): string {
 
 /** An error number for people. */
 export function errnoText(errno: number): string {
-  if (errno === 0) return "an error in words";
+  if (errno <= 0) return "an error in words";
   const name = errnoName(errno);
   return name === undefined ? `error ${errno}` : `${name} (${errnoMessage(errno)})`;
 }
