@@ -29,10 +29,20 @@ const SORTS = {
   p99: ({ latency }: MessageTally): number => latency.quantile(0.99),
   max: ({ latency }: MessageTally): number => latency.max,
   name: ({ type }: MessageTally): string => typeText(type),
-} as const;
+} as const satisfies Record<SummarySort, (tally: MessageTally) => number | string>;
 
 /** By what the messages of a summary can be sorted. */
-export type SummarySort = keyof typeof SORTS;
+export type SummarySort =
+  | "time"
+  | "count"
+  | "errors"
+  | "bytes"
+  | "mean"
+  | "p50"
+  | "p95"
+  | "p99"
+  | "max"
+  | "name";
 
 /** All of them, for the command line. */
 export const SUMMARY_SORTS: readonly SummarySort[] = Object.keys(SORTS) as SummarySort[];
