@@ -65,4 +65,5 @@ export {
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Top, type TopOptions } from "./top.ts";
+export { Budget, Framer, type FramerOptions } from "./framer.ts";
 export type * from "./types.ts";
