@@ -65,5 +65,16 @@ export {
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Top, type TopOptions } from "./top.ts";
+export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
 export { Budget, Framer, type FramerOptions } from "./framer.ts";
+export { formatAddress, formatEndpoint } from "./ip.ts";
+export { LINKTYPES } from "./link.ts";
+export { Packets, type PacketSink } from "./packets.ts";
+export {
+  type CaptureOptions,
+  type CaptureReport,
+  type CaptureSource,
+  readCapture,
+} from "./read_capture.ts";
+export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export type * from "./types.ts";
