@@ -10,6 +10,7 @@
  */
 import { parseArgs } from "node:util";
 import { encode, type Message, NOTAG } from "../lib/p9/mod.ts";
+import { say } from "./host.ts";
 
 /** How a capture is made. */
 export interface GeneratorOptions {
@@ -237,7 +238,7 @@ if (import.meta.main) {
     mss: values.mss.split(",").map(Number),
     metadata: Number(values.metadata),
   });
-  console.log(
+  say(
     `${values.out}: ${made.bytes} bytes, ${made.packets} packets, ${made.messages} messages`,
   );
 }

@@ -68,6 +68,8 @@ class Half {
   acked = -1;
   /** Sequence number behind the last byte, or -1. */
   fin = -1;
+  /** Bytes before `next` that are missing, and that nobody was told of. */
+  lost = 0;
   /** In order of `seq`. */
   held: Held[] = [];
   /** When the first segment behind the hole came, and the packet count then. */
@@ -515,7 +517,7 @@ export class TcpStreams {
       if (stream.heldCount === 0) return;
       const half = this.#hopeless(stream, time);
       if (half === null) return;
-      this.#giveUp(stream, half);
+      this.#giveUp(half);
     }
   }
 
@@ -526,12 +528,12 @@ export class TcpStreams {
       const a = requests.held[0];
       const b = replies.held[0];
       const isReply = a === undefined || (b !== undefined && b.time < a.time);
-      this.#release(stream, isReply, 0);
+      this.#release(stream, isReply);
     }
   }
 
   /** Passes on the first segment that waits in a direction. */
-  #release(stream: Stream, isReply: boolean, lost: number): void {
+  #release(stream: Stream, isReply: boolean): void {
     const half = isReply ? stream.replies : stream.requests;
     const segment = half.held.shift();
     if (segment === undefined) return;
@@ -546,7 +548,8 @@ export class TcpStreams {
       const cut = length - Math.max(size, old);
       half.next = (segment.seq + length) >>> 0;
       this.#framer(stream, segment.time)
-        .push(isReply, segment.time, lost, segment.bytes, start, size, cut);
+        .push(isReply, segment.time, half.lost, segment.bytes, start, size, cut);
+      half.lost = 0;
     }
     if (hasHole(half)) {
       half.holeTime = half.held[0]!.time;
@@ -575,11 +578,10 @@ export class TcpStreams {
   }
 
   /** Goes on behind a hole. */
-  #giveUp(stream: Stream, half: Half): void {
+  #giveUp(half: Half): void {
     const first = half.held[0]!;
-    const lost = first.seq - half.next | 0;
+    half.lost += first.seq - half.next | 0;
     half.next = first.seq;
-    this.#release(stream, half === stream.replies, lost);
   }
 
   /** Passes on all that waits, holes or not. */
@@ -591,7 +593,7 @@ export class TcpStreams {
       const isReply = !hasHole(requests) ||
         (hasHole(replies) && replies.holeTime < requests.holeTime);
       const half = isReply ? replies : requests;
-      if (hasHole(half)) this.#giveUp(stream, half);
+      if (hasHole(half)) this.#giveUp(half);
     }
   }
 
