@@ -215,8 +215,10 @@ export function findMessage(
   tags: Tags | null,
 ): number {
   for (; at < end; at++) {
-    // Most bytes are not followed by a size below 16 MiB, and cost no call.
-    if (at + 3 < end && bytes[at + 3]! > 1) continue;
+    // Most bytes are followed by no size or by no type, and cost no call.
+    if (at + 4 < end) {
+      if (bytes[at + 3]! > 1 || SHAPES[bytes[at + 4]!] === undefined) continue;
+    }
     if (judge(bytes, at, end, isReply, msize, tags) !== NO) return at;
   }
   return end;

@@ -70,8 +70,9 @@ class Half {
   fin = -1;
   /** Bytes before `next` that are missing, and that nobody was told of. */
   lost = 0;
-  /** In order of `seq`. */
-  held: Held[] = [];
+  /** In order of `seq`, from `head` on: taking from the front of a long array is slow. */
+  held: (Held | undefined)[] = [];
+  head = 0;
   /** When the first segment behind the hole came, and the packet count then. */
   holeTime = 0;
   /** When it became known that the hole was acknowledged; NaN if it is not. */
@@ -490,8 +491,8 @@ export class TcpStreams {
     const { held } = half;
     const hadHole = hasHole(half);
     let at = held.length;
-    while (at > 0 && (held[at - 1]!.seq - segment.seq | 0) > 0) at--;
-    const before = held[at - 1];
+    while (at > half.head && (held[at - 1]!.seq - segment.seq | 0) > 0) at--;
+    const before = at > half.head ? held[at - 1] : undefined;
     if (before !== undefined && before.seq === segment.seq) {
       const isLonger = segment.bytes.length + segment.cut > before.bytes.length + before.cut;
       if (!isLonger) {
@@ -525,9 +526,7 @@ export class TcpStreams {
   #drain(stream: Stream): void {
     const { requests, replies } = stream;
     while (stream.heldCount > 0 && !hasHole(requests) && !hasHole(replies)) {
-      const a = requests.held[0];
-      const b = replies.held[0];
-      const isReply = a === undefined || (b !== undefined && b.time < a.time);
+      const isReply = frontOf(requests) === undefined || turnOf(replies) < turnOf(requests);
       this.#release(stream, isReply);
     }
   }
@@ -535,8 +534,13 @@ export class TcpStreams {
   /** Passes on the first segment that waits in a direction. */
   #release(stream: Stream, isReply: boolean): void {
     const half = isReply ? stream.replies : stream.requests;
-    const segment = half.held.shift();
+    const segment = frontOf(half);
     if (segment === undefined) return;
+    half.held[half.head++] = undefined;
+    if (half.head > 64 && half.head * 2 > half.held.length) {
+      half.held.splice(0, half.head);
+      half.head = 0;
+    }
     const size = segment.bytes.length;
     stream.heldCount--;
     stream.heldBytes -= size + HELD_OVERHEAD;
@@ -552,7 +556,7 @@ export class TcpStreams {
       half.lost = 0;
     }
     if (hasHole(half)) {
-      half.holeTime = half.held[0]!.time;
+      half.holeTime = frontOf(half)!.time;
       half.ackedTime = NaN;
     }
   }
@@ -563,7 +567,7 @@ export class TcpStreams {
     for (const half of [stream.requests, stream.replies]) {
       if (!hasHole(half)) continue;
       if (isFull || Math.abs(time - half.holeTime) > LONG_PATIENCE) return half;
-      if (half.acked < 0 || (half.acked - half.held[0]!.seq | 0) < 0) continue;
+      if (half.acked < 0 || (half.acked - frontOf(half)!.seq | 0) < 0) continue;
       if (Number.isNaN(half.ackedTime)) {
         half.ackedTime = time;
         half.ackedPackets = stream.packets;
@@ -579,7 +583,7 @@ export class TcpStreams {
 
   /** Goes on behind a hole. */
   #giveUp(half: Half): void {
-    const first = half.held[0]!;
+    const first = frontOf(half)!;
     half.lost += first.seq - half.next | 0;
     half.next = first.seq;
   }
@@ -657,9 +661,23 @@ function begin(half: Half, seq: number): void {
   half.next = (seq + 1) >>> 0;
 }
 
+/** The first segment that waits. */
+function frontOf(half: Half): Held | undefined {
+  return half.held[half.head];
+}
+
+/**
+ * When the first segment that waits has its turn: when it came, or, if it came late, when the one
+ * behind it did.
+ */
+function turnOf(half: Half): number {
+  const time = frontOf(half)?.time ?? Infinity;
+  return Math.min(time, half.held[half.head + 1]?.time ?? Infinity);
+}
+
 /** Whether the next byte is missing, and later ones are there. */
 function hasHole(half: Half): boolean {
-  const first = half.held[0];
+  const first = frontOf(half);
   return first !== undefined && (first.seq - half.next | 0) > 0;
 }
 
