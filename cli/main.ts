@@ -29,6 +29,11 @@ const COMMANDS: readonly Entry[] = [
     summary: "measure 9P servers, and tell what the numbers are worth",
     load: () => import("./bench.ts"),
   },
+  {
+    name: "fuzz",
+    summary: "find bugs in 9P servers, and shrink each to a few lines",
+    load: () => import("./fuzz.ts"),
+  },
 ];
 
 /**
@@ -56,7 +61,7 @@ export async function main(args: readonly string[], output: Output): Promise<num
 function explain(args: readonly string[], output: Output): number {
   const program = new Command("virtfs")
     .usage("COMMAND [options]")
-    .description("Serve folders over 9P2000.L, the protocol of VirtFS, and measure it.")
+    .description("Serve folders over 9P2000.L, the protocol of VirtFS, measure and fuzz it.")
     .version(VERSION, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help; after a command, that of the command")
     .helpCommand(false)

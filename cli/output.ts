@@ -165,6 +165,8 @@ export const EXIT = {
   usage: 2,
   /** Something became slower: the answer of a comparison, no failure of its own. */
   regression: 3,
+  /** Bugs were found: what a fuzzer is for, no failure of its own. */
+  findings: 3,
   /** SIGINT before a tidy end. */
   interrupted: 130,
   /** SIGTERM before a tidy end. */

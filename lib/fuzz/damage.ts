@@ -8,7 +8,7 @@ import type { Random } from "./random.ts";
 import { edgesOf } from "./values.ts";
 
 /** Every R-message, empty but for its fields. */
-const REPLIES: readonly Uint8Array[] = LAYOUTS.filter(({ name }) => name.startsWith("R"))
+export const REPLIES: readonly Uint8Array[] = LAYOUTS.filter(({ name }) => name.startsWith("R"))
   .map((layout) => {
     const bytes = new Uint8Array(minSize(layout, "9P2000.L"));
     bytes[0] = bytes.length;
@@ -18,7 +18,7 @@ const REPLIES: readonly Uint8Array[] = LAYOUTS.filter(({ name }) => name.startsW
   });
 
 /** Type bytes that no message has. */
-const STRANGE_TYPES: readonly number[] = [
+export const STRANGE_TYPES: readonly number[] = [
   0,
   1,
   5,

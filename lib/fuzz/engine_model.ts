@@ -16,6 +16,7 @@ import type { Profile } from "./profiles.ts";
 import { Random } from "./random.ts";
 import { type Outcome, type RunMode, Runner } from "./runner.ts";
 import { shrink } from "./shrink.ts";
+import { Sweep } from "./sweep.ts";
 import type { Resources, Target } from "./target.ts";
 import type { OracleName, Verdict } from "./types.ts";
 
@@ -73,7 +74,7 @@ const MAX_KEPT = 4000;
 const RESOURCES_EVERY = 512;
 /** Longest wait for a target to give back what it holds, in milliseconds. */
 const GIVING_BACK_MS = 1000;
-const SHRINK = { tries: 1500, timeMs: 8000 };
+const SHRINK = { tries: 1500, timeMs: 5000 };
 /** Patience while a case is made shorter, in milliseconds: only what is confirmed afterwards counts. */
 const SHRINK_PATIENCE_MS = 200;
 /** How often a case is tried before it counts as one that cannot be had again. */
@@ -106,6 +107,7 @@ interface Blamed {
 class Campaign {
   readonly #options: FuzzOptions;
   readonly #generate: GenerateOptions;
+  readonly #sweep: Sweep;
   readonly #findings = new Map<string, Found>();
   readonly #old: ReadonlySet<string>;
   readonly #masks = new Set<string>();
@@ -137,6 +139,7 @@ class Campaign {
       maxConnections: subject?.target.maxConnections ?? 1,
       isStream: subject?.target.isStream ?? true,
     };
+    this.#sweep = new Sweep(options.seed, this.#generate.isStream, options.user);
     this.#old = new Set(options.corpus?.findings().map(({ bucket }) => bucket) ?? []);
     this.#kept.push(...options.corpus?.cases() ?? []);
   }
@@ -162,6 +165,8 @@ class Campaign {
   }
 
   #make(index: number): Step[] {
+    // Single odd messages come first, by turns with conversations.
+    if (index % 2 === 1 && index < 2 * this.#sweep.length) return this.#sweep.case(index >> 1);
     const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
     const isGuided = index >= UNGUIDED && this.#kept.length > 0 && random.oneIn(2);
     return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);

@@ -24,3 +24,31 @@ export {
   type SpawnOptions,
   type TargetAddress,
 } from "./target_kinds.ts";
+export {
+  type Case,
+  formatCase,
+  formatStep,
+  MAX_CONNECTIONS,
+  packCase,
+  parseCase,
+  scriptOf,
+  type Step,
+  unpackCase,
+} from "./case.ts";
+export { CorpusFolder, type CorpusState } from "./corpus.ts";
+export { fuzzModel, type FuzzOptions, type Subject } from "./engine_model.ts";
+export { bucketOf, type Found, readReproducer, type Report, slugOf } from "./findings.ts";
+export type { Fixture } from "./export.ts";
+export { generateCase, type GenerateOptions } from "./generate.ts";
+export { MODEL_ORACLES } from "./oracles/all.ts";
+export type { Complaint } from "./oracles/oracle.ts";
+export { Replayer, type ReplayOptions } from "./replay.ts";
+export {
+  formatFinding,
+  formatProgress,
+  formatReport,
+  REPORT_FORMATS,
+  type ReportFormat,
+} from "./reports.ts";
+export type { Outcome } from "./runner.ts";
+export { ownUser } from "./target_kinds.ts";
