@@ -60,12 +60,13 @@ export async function run(
   const command = withTarget(
     fuzzCommand(
       "",
-      "Fuzz a 9P server: conversations made from a model of what it should know, answers judged by\n" +
-        "oracles, findings shrunk to a few lines.\n\n" +
-        "TARGET: tcp://HOST:PORT, unix:///PATH, vhost-user:///PATH, or a server of ours: own:unix (the\n" +
-        "default), own:tcp, own:vhost-user. With --spawn, {export} stands for a temporary folder with\n" +
-        "files in it, {port} for a free port, {socket} for a path to listen at.\n\n" +
-        "  virtfs fuzz --spawn 'myserver --root {export} --port {port}' --to tcp://127.0.0.1:{port}\n\n" +
+      "Fuzz a 9P server: conversations made from a model of what it should know,\n" +
+        "answers judged by oracles, findings shrunk to a few lines.\n\n" +
+        "TARGET: tcp://HOST:PORT, unix:///PATH, vhost-user:///PATH, or a server of\n" +
+        "ours: own:unix (the default), own:tcp, own:vhost-user. With --spawn, {export}\n" +
+        "stands for a temporary folder with files in it, {port} for a free port,\n" +
+        "{socket} for a path to listen at.\n\n" +
+        "  virtfs fuzz --spawn 'myserver {export} {socket}'\n\n" +
         "Exit code: 0 nothing found, 1 it could not be done, 2 wrong words, 3 findings.",
       output,
     ).usage("[TARGET] [options]").argument("[TARGET]"),

@@ -165,8 +165,8 @@ class Campaign {
   }
 
   #make(index: number): Step[] {
-    // Single odd messages come first, by turns with conversations.
-    if (index % 2 === 1 && index < 2 * this.#sweep.length) return this.#sweep.case(index >> 1);
+    // Single odd messages come first: they are short, and what they break would hide the rest.
+    if (index < this.#sweep.length) return this.#sweep.case(index);
     const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
     const isGuided = index >= UNGUIDED && this.#kept.length > 0 && random.oneIn(2);
     return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);

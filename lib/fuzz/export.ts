@@ -260,8 +260,9 @@ function remove(path: string): boolean {
   }
 }
 
-/** Removes all that is in a folder. */
+/** Removes all that is in a folder but what our server keeps there. */
 function emptyFolder(path: string): void {
-  new Deno.Command("find", { args: [path, "-mindepth", "1", "-delete"], stderr: "null" })
+  const args = [path, "-mindepth", "1", "-maxdepth", "1", "!", "-name", STAGING];
+  new Deno.Command("find", { args: [...args, "-exec", "rm", "-rf", "{}", "+"], stderr: "null" })
     .outputSync();
 }

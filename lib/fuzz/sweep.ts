@@ -73,6 +73,23 @@ interface Odd {
   readonly isOpened: boolean;
 }
 
+/** A message with each of its names in turn being none. */
+function withOddNames(message: Message): Message[] {
+  const all: Message[] = [];
+  for (const [field, value] of Object.entries(message)) {
+    const isList = field === "wname";
+    if (!isList && !/name$|symtgt|client_id/.test(field)) continue;
+    if (typeof value === "number") continue;
+    for (const name of ODD_NAMES) {
+      all.push({ ...message, [field]: isList ? [name] : name } as Message);
+    }
+  }
+  return all;
+}
+
+/** Names that lead elsewhere, or that are none. */
+const ODD_NAMES: readonly string[] = ["", ".", "..", "../outside", "/", "a\0b", "x".repeat(256)];
+
 /** Every odd message, in one order. */
 function makeAll(isStream: boolean): Odd[] {
   const all: Odd[] = [];
@@ -99,6 +116,7 @@ function makeAll(isStream: boolean): Odd[] {
       bytes[0] = end;
       all.push({ bytes, isOpened });
     }
+    for (const odd of withOddNames(message)) all.push({ bytes: encode(odd, "9P2000.L"), isOpened });
     const longer = new Uint8Array(frame.length + 1);
     longer.set(frame);
     longer[0] = longer.length;

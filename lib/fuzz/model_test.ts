@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { type Message, NOFID, NOTAG, O_CREAT, O_RDWR } from "../p9/mod.ts";
+import { ANAME } from "./case.ts";
+import { FIXTURES } from "./export.ts";
+import { collide, Model } from "./model.ts";
+
+function begun(): Model {
+  const model = new Model(FIXTURES, 0);
+  model.apply(0, { kind: "Tversion", tag: NOTAG, msize: 8192, version: "9P2000.L" }, null);
+  const who = { afid: NOFID, uname: "root", aname: ANAME, n_uname: 0 };
+  model.apply(0, { kind: "Tattach", tag: 1, fid: 0, ...who }, null);
+  return model;
+}
+
+const cases: [what: string, before: Message[], message: Message, must: string][] = [
+  ["a fid nobody bound", [], { kind: "Tclunk", tag: 1, fid: 9 }, "fail"],
+  ["a fid that is bound", [], { kind: "Tclunk", tag: 1, fid: 0 }, "succeed"],
+  [
+    "a fid given back",
+    [{ kind: "Tclunk", tag: 1, fid: 0 }],
+    { kind: "Tclunk", tag: 1, fid: 0 },
+    "fail",
+  ],
+  [
+    "a walk to what is there",
+    [],
+    { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["folder", "sub", "b"] },
+    "succeed",
+  ],
+  [
+    "a walk to what is not",
+    [],
+    { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["no"] },
+    "fail",
+  ],
+  [
+    "a name that is taken",
+    [],
+    { kind: "Tmkdir", tag: 1, dfid: 0, name: "folder", mode: 0, gid: 0 },
+    "fail",
+  ],
+  [
+    "a name that is free",
+    [],
+    { kind: "Tmkdir", tag: 1, dfid: 0, name: "n0", mode: 0, gid: 0 },
+    "succeed",
+  ],
+  [
+    "a slash in a name",
+    [],
+    { kind: "Tmkdir", tag: 1, dfid: 0, name: "a/b", mode: 0, gid: 0 },
+    "fail",
+  ],
+  ["a read before an open", [], { kind: "Tread", tag: 1, fid: 0, offset: 0n, count: 1 }, "fail"],
+  ["a folder that is not empty", [], {
+    kind: "Tunlinkat",
+    tag: 1,
+    dirfd: 0,
+    name: "folder",
+    flags: 0x200,
+  }, "fail"],
+];
+
+for (const [what, before, message, must] of cases) {
+  Deno.test(`the model knows of ${what}: ${must}`, () => {
+    const model = begun();
+    for (const each of before) model.apply(0, each, null);
+    assert.equal(model.predict(0, message).must, must);
+  });
+}
+
+Deno.test("the model follows what is written", () => {
+  const model = begun();
+  const flags = O_CREAT | O_RDWR;
+  model.apply(0, { kind: "Tlcreate", tag: 1, fid: 0, name: "n", flags, mode: 0o644, gid: 0 }, null);
+  model.apply(0, { kind: "Twrite", tag: 1, fid: 0, offset: 2n, data: Uint8Array.of(5) }, null);
+  assert.deepEqual(model.root.children.get("n")?.data, Uint8Array.of(0, 0, 5));
+});
+
+Deno.test("the model forgets what two requests at once have made of a name", () => {
+  const model = begun();
+  model.apply(0, { kind: "Tunlinkat", tag: 1, dirfd: 0, name: "hello", flags: 0 }, null, false);
+  const walk: Message = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["hello"] };
+  assert.equal(model.predict(0, walk).must, "either");
+});
+
+Deno.test("collide() tells what may run at once", () => {
+  const read: Message = { kind: "Tread", tag: 1, fid: 1, offset: 0n, count: 1 };
+  const clunk: Message = { kind: "Tclunk", tag: 2, fid: 1 };
+  const mkdir: Message = { kind: "Tmkdir", tag: 3, dfid: 2, name: "a", mode: 0, gid: 0 };
+  assert.equal(collide(read, { ...read, fid: 2 }, true), false);
+  assert.equal(collide(read, clunk, true), true);
+  assert.equal(collide(read, clunk, false), false);
+  assert.equal(collide(read, mkdir, false), true);
+});
