@@ -1,0 +1,271 @@
+/**
+ * Puts the mistakes of `test/mutants/` into a copy of the tree, one by one, and asks the engines of
+ * `fuzz` to find them; writes what came of it to `docs/fuzz-mutants.md`.
+ *
+ *     deno run -A tools/mutants.ts [--only REGEXP] [--seconds N] [--results FILE] [--table] [--slow N]
+ *
+ * With `--results` what is found is kept in a file, and mutants that it has already are not tried
+ * again, so that a run can be broken off. `--table` writes the table out of that file and tries
+ * nothing. `--slow` allows everything N times as long, on a machine that has other things to do.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console -- a program for the terminal
+
+import { applyMutant, type Mutant, readMutants } from "./patches.ts";
+
+/** Longest time for a mutant, in seconds, over all engines. */
+const SECONDS = 120;
+/** Engines, the quick ones first. */
+export const ENGINES = ["conform", "codec", "ring", "model"] as const;
+/** What an engine takes of the time, in seconds; it ends earlier if it has tried all it has. */
+const SHARE: Readonly<Record<Engine, number>> = { conform: 40, codec: 15, ring: 60, model: 40 };
+
+/** Name of an engine. */
+export type Engine = (typeof ENGINES)[number];
+
+/** What came of a mutant. */
+export interface Trial {
+  /** Its name. */
+  readonly name: string;
+  /** What was done to the tree. */
+  readonly after: string;
+  /** The file. */
+  readonly file: string;
+  /** Engine that has found it; nothing if none has. */
+  readonly engine?: Engine;
+  /** Oracle that it named. */
+  readonly oracle?: string;
+  /** What the engine said. */
+  readonly message?: string;
+  /** Seconds until it was found, or until all had given up. */
+  readonly seconds: number;
+}
+
+const root = new URL("../", import.meta.url);
+
+interface Found {
+  readonly oracle: string;
+  readonly message: string;
+}
+
+/** What an engine does with a tree: something found, nothing found, or no time left. */
+async function ask(
+  engine: Engine,
+  tree: string,
+  seconds: number,
+  known: string,
+  slow: number,
+): Promise<Found[]> {
+  const args = engine === "ring"
+    ? ["test", "-A", "--no-check", "--fail-fast", "test/ring_attack_test.ts"]
+    : ["run", "-A", "--no-check", "tools/mutants_engine.ts", engine, String(seconds), known];
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: tree,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  // What an engine spends on looking into a finding is not in its own time.
+  const limit = engine === "model" || engine === "codec" ? seconds + 30 * slow : seconds;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+  }, limit * 1000);
+  const { code, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  if (code === 0) return [];
+  const text = new TextDecoder().decode(stdout);
+  const rows = text.split("\n").filter((line) => line.startsWith('{"oracle"'));
+  if (rows.length > 0) return rows.map((row) => JSON.parse(row) as Found);
+  if (isLate) {
+    // The cases of these two have an end, which was not reached.
+    if (engine === "conform") return [{ oracle: "hang", message: "the cases do not end" }];
+    return [];
+  }
+  const said = `${text}\n${new TextDecoder().decode(stderr)}`;
+  const failure = /^(?:error: |.*AssertionError.*: ?|.*Error: )(.+)$/m.exec(said)?.[1] ??
+    `exit ${code}`;
+  const isRing = engine === "ring" && /FAILED/.test(said);
+  return [{ oracle: isRing ? "ring" : "process", message: failure.trim().slice(0, 160) }];
+}
+
+/** Puts a mistake in, asks, and takes it out again. */
+async function trial(
+  mutant: Mutant,
+  tree: string,
+  seconds: number,
+  known: string,
+  slow: number,
+): Promise<Trial> {
+  const { name, after, file, engine: expected } = mutant;
+  const path = `${tree}/${file}`;
+  const before = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, applyMutant(mutant, before));
+  const about = { name, after, file };
+  const begun = performance.now();
+  const passed = (): number => (performance.now() - begun) / 1000;
+  try {
+    const check = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--quiet", path],
+      cwd: tree,
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (!check.success) {
+      throw new Error(
+        `${name}.patch does not type-check: ${new TextDecoder().decode(check.stderr)}`,
+      );
+    }
+    const first = ENGINES.filter((engine) => engine === expected);
+    for (const engine of [...first, ...ENGINES.filter((engine) => engine !== expected)]) {
+      const left = seconds - passed();
+      if (left < 5) break;
+      const [found] = await ask(engine, tree, Math.min(left, SHARE[engine] * slow), known, slow);
+      if (found !== undefined) {
+        const { oracle, message } = found;
+        return { ...about, engine, oracle, message, seconds: passed() };
+      }
+    }
+    return { ...about, seconds: passed() };
+  } finally {
+    Deno.writeTextFileSync(path, before);
+  }
+}
+
+/** A number with one digit behind the point. */
+function short(seconds: number): string {
+  return seconds.toFixed(1);
+}
+
+/** The table, in Markdown. */
+export function tableOf(trials: readonly Trial[], total: number): string {
+  const found = trials.filter(({ oracle }) => oracle !== undefined);
+  const times = found.map(({ seconds }) => seconds).sort((a, b) => a - b);
+  const median = times[Math.floor(times.length / 2)] ?? 0;
+  const isLot = ({ name }: Trial): boolean => name.startsWith("lot-");
+  const share = (some: readonly Trial[]): string => {
+    const hits = some.filter(({ oracle }) => oracle !== undefined).length;
+    return `${hits} of ${some.length} (${(100 * hits / Math.max(1, some.length)).toFixed(0)} %)`;
+  };
+  const row = ({ name, after, file, engine, oracle, seconds }: Trial): string =>
+    `| \`${name}\` | ${after} | \`${file}\` | ${engine ?? "–"} | ${oracle ?? "**none**"} | ${
+      short(seconds)
+    } |`;
+  const survivors = trials.filter(({ oracle }) => oracle === undefined);
+  return `# Mutants
+
+Mistakes that were put into our own server, codec, ring and vhost code on purpose, one at a time, and
+what the engines of \`fuzz\` made of them. \`test/mutants/\` has the patches, \`tools/mutants.ts\` wrote
+this file: \`deno run -A tools/mutants.ts\`. Mistakes in the first part are bugs that other servers and
+devices had; those whose names begin with \`lot-\` were drawn by lot (\`tools/mutate.ts\`), and stay
+whether they are found or not.
+
+- Tried: ${trials.length} of ${total}. Found: ${share(trials)}; bugs of others ${
+    share(trials.filter((each) => !isLot(each)))
+  }, drawn by lot ${share(trials.filter(isLot))}.
+- Seconds until found: median ${short(median)}, most ${short(times.at(-1) ?? 0)}, of ${SECONDS} that
+  each may take over all engines, start and type-check included.
+
+| mutant | after | file | engine | oracle | seconds |
+| ------ | ----- | ---- | ------ | ------ | ------- |
+${trials.map(row).join("\n")}
+
+## Survivors
+
+${
+    survivors.length === 0
+      ? "None."
+      : survivors.map(({ name, after, file }) => `- \`${name}\`: ${after}, in \`${file}\``).join(
+        "\n",
+      )
+  }
+`;
+}
+
+async function main(): Promise<number> {
+  const option = (name: string): string | undefined => {
+    const at = Deno.args.indexOf(`--${name}`);
+    return at < 0 ? undefined : Deno.args[at + 1];
+  };
+  const only = new RegExp(option("only") ?? "");
+  const seconds = Number(option("seconds") ?? SECONDS);
+  const slow = Number(option("slow") ?? 1);
+  const resultsPath = option("results");
+  const mutants = readMutants(new URL("test/mutants/", root));
+  const trials = new Map<string, Trial>();
+  if (resultsPath !== undefined) {
+    try {
+      const rows = JSON.parse(Deno.readTextFileSync(resultsPath)) as Trial[];
+      for (const each of rows) trials.set(each.name, each);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  if (!Deno.args.includes("--table")) {
+    const tree = Deno.makeTempDirSync({ prefix: "virtfs-mutants-" });
+    try {
+      await copyTree(tree);
+      const known = await baseline(tree, slow);
+      for (const mutant of mutants) {
+        if (trials.has(mutant.name) || !only.test(mutant.name)) continue;
+        const result = await trial(mutant, tree, seconds * slow, known, slow);
+        trials.set(mutant.name, result);
+        const { name, engine, oracle = "SURVIVED", message = "" } = result;
+        console.log(
+          `${name}: ${oracle} (${engine ?? "none"}, ${short(result.seconds)} s) ${message}`,
+        );
+        if (resultsPath !== undefined) {
+          Deno.writeTextFileSync(resultsPath, JSON.stringify([...trials.values()]));
+        }
+      }
+    } finally {
+      Deno.removeSync(tree, { recursive: true });
+    }
+  }
+  const isBug = ({ name }: Trial): number => name.startsWith("lot-") ? 1 : 0;
+  const rows = [...trials.values()].filter(({ name }) => mutants.some((each) => each.name === name))
+    .sort((a, b) => isBug(a) - isBug(b) || (a.name < b.name ? -1 : 1));
+  Deno.writeTextFileSync(new URL("docs/fuzz-mutants.md", root), tableOf(rows, mutants.length));
+  const format = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", "docs/fuzz-mutants.md"],
+    cwd: root.pathname,
+  });
+  await format.output();
+  const found = rows.filter(({ oracle }) => oracle !== undefined).length;
+  console.log(`${found} of ${rows.length} found`);
+  return 0;
+}
+
+async function copyTree(tree: string): Promise<void> {
+  const { success } = await new Deno.Command("cp", {
+    args: ["-r", "lib", "cli", "test", "tools", "mod.ts", "deno.json", "deno.lock", tree],
+    cwd: root.pathname,
+  }).output();
+  if (!success) throw new Error("Cannot copy the tree");
+}
+
+/** What the model engine tells of the tree without a mistake; the others must have nothing to tell. */
+async function baseline(tree: string, slow: number): Promise<string> {
+  for (const engine of ["conform", "codec"] as const) {
+    const [found] = await ask(engine, tree, SHARE[engine] * slow, "[]", slow);
+    if (found !== undefined) {
+      throw new Error(`Cannot try mutants: ${engine} finds ${found.message} without any`);
+    }
+  }
+  const known = await ask(
+    "model",
+    tree,
+    SHARE.model,
+    "all",
+    slow,
+  ) as (Found & { readonly bucket?: string })[];
+  for (const { message } of known) console.log(`known without any mistake: ${message}`);
+  return JSON.stringify(known.map(({ bucket }) => bucket ?? ""));
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,106 @@
+/**
+ * Runs one engine against our own server, codec and device until it finds something: what
+ * `tools/mutants.ts` starts in a copy of the tree that has a mistake in it.
+ *
+ *     deno run -A tools/mutants_engine.ts conform|model|codec SECONDS [KNOWN]
+ *
+ * Prints the first finding as JSON and exits with 1; exits with 0 if there is none. KNOWN is JSON: the
+ * buckets that the tree has without the mistake. If it is `all`, every finding is printed.
+ *
+ * @module
+ */
+
+// deno-lint-ignore-file no-console -- its output is its result
+
+import { runCodec } from "../lib/fuzz/codec_run.ts";
+import { conformExactly, findingOf, loadCases, type ScriptServer } from "../lib/fuzz/conform.ts";
+import { fuzzModel } from "../lib/fuzz/engine_model.ts";
+import { TemporaryExport } from "../lib/fuzz/export.ts";
+import { profileOf } from "../lib/fuzz/profiles.ts";
+import { OWN_SERVERS, SocketServer } from "../lib/fuzz/script_own.ts";
+import { OwnTarget, ownUser } from "../lib/fuzz/target_kinds.ts";
+import type { Finding } from "../lib/fuzz/types.ts";
+import { umask } from "../lib/linux/mod.ts";
+
+const SEED = 1;
+const PATIENCE_MS = 3000;
+
+/** Every case, with every kind of server of ours. */
+async function conform(): Promise<Finding | undefined> {
+  const scripts = loadCases(new URL("../test/scripts/", import.meta.url));
+  const hold = async (server: ScriptServer): Promise<Finding | undefined> => {
+    const patience = { patienceMs: PATIENCE_MS };
+    for await (const result of conformExactly(server, scripts, patience)) {
+      const script = scripts.find(({ name }) => name === `${result.name}.9p`);
+      const finding = script === undefined ? undefined : findingOf(result, script);
+      if (finding !== undefined) return finding;
+    }
+    return undefined;
+  };
+  for (const server of OWN_SERVERS) {
+    const finding = await hold(server);
+    if (finding !== undefined) return finding;
+  }
+  for (const kind of ["virtio", "unix"] as const) {
+    await using server = await SocketServer.start(kind);
+    const finding = await hold(server);
+    if (finding !== undefined) return finding;
+  }
+  return undefined;
+}
+
+/** Cases out of the model, over a socket under the two models of security that differ most. */
+async function model(seconds: number, wanted: string): Promise<readonly Finding[]> {
+  const all: Finding[] = [];
+  const old = wanted === "all" ? [] : JSON.parse(wanted) as string[];
+  for (const securityModel of ["none", "mapped-file"] as const) {
+    using exported = new TemporaryExport(securityModel === "none");
+    await using target = await OwnTarget.start({
+      host: exported,
+      transport: "unix",
+      securityModel,
+    });
+    const { findings } = await fuzzModel({
+      subjects: [{ target, exported, aname: "", isOurs: true }],
+      seed: SEED,
+      runs: Infinity,
+      timeMs: seconds * 500,
+      profile: { ...profileOf("linux"), known: old.map(literally) },
+      off: new Set(),
+      user: ownUser(),
+      patienceMs: PATIENCE_MS,
+      verify: 1,
+      maxFindings: wanted === "all" ? 0 : 1,
+    });
+    all.push(
+      ...findings.filter(({ bucket, verdict }) => verdict !== "XFAIL" && !old.includes(bucket)),
+    );
+    if (all.length > 0 && wanted !== "all") break;
+  }
+  return all;
+}
+
+/** What matches the cause of a bucket, which stands behind the oracle. */
+function literally(bucket: string): RegExp {
+  return new RegExp(`^${RegExp.escape(bucket.replace(/^[^:]*: /, ""))}$`);
+}
+
+async function main(): Promise<number> {
+  const [engine, seconds] = [Deno.args[0], Number(Deno.args[1])];
+  umask(0);
+  const known = Deno.args[2] ?? "[]";
+  let findings: readonly Finding[];
+  if (engine === "model") findings = await model(seconds, known);
+  else if (engine === "codec") {
+    ({ findings } = await runCodec({ seed: SEED, timeMs: seconds * 1000 }));
+  } else {
+    const finding = await conform();
+    findings = finding === undefined ? [] : [finding];
+  }
+  for (const { oracle, bucket, message } of findings.slice(0, known === "all" ? undefined : 1)) {
+    console.log(JSON.stringify({ oracle, bucket, message }));
+  }
+  return findings.length > 0 ? 1 : 0;
+}
+
+if (import.meta.main) Deno.exit(await main());
