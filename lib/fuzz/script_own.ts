@@ -42,6 +42,7 @@ export class InProcess implements ScriptTarget {
   readonly #cleanUp: () => Promise<void>;
   readonly #bugs: string[] = [];
 
+  /** Serves a tree, which it owns, as a script wants it. */
   constructor(script: Script, inner: Tree, cleanUp: () => Promise<void>) {
     const { options } = script.serve;
     const inOrder = options.has("in-order");
@@ -63,22 +64,27 @@ export class InProcess implements ScriptTarget {
     });
   }
 
+  /** Connects without a socket. */
   connect(): Channel {
     return connectInMemory(this.#server.accept);
   }
 
+  /** Keeps back operations of the tree. */
   hold(operation: string): void {
     this.#heldTree.hold(operation as HeldOperation);
   }
 
+  /** Lets them go on. */
   release(operation: string): void {
     this.#heldTree.release(operation as HeldOperation);
   }
 
+  /** Number of those that are kept back. */
   waiting(operation: string): number {
     return this.#heldTree.waiting(operation as HeldOperation);
   }
 
+  /** What is alive, and the errors that nobody should have made. */
   usage(): Readonly<Record<string, number>> {
     const { fids, inflight, sessions } = this.#server.counters;
     const { nodes, files, locks } = this.#tree.usage();
@@ -86,6 +92,7 @@ export class InProcess implements ScriptTarget {
     return { fids, inflight, sessions, nodes, files, locks, ...bugs };
   }
 
+  /** Closes the tree. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#tree.close();
     await this.#cleanUp();
