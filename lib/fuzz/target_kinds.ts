@@ -159,12 +159,12 @@ export class SpawnedTarget implements Target {
     return this.#child?.pid ?? 0;
   }
 
-  /** @see Target.connect */
+  /** Opens a connection. */
   connect(): Promise<RawConnection> {
     return connectTo(this.#options.address);
   }
 
-  /** @see Target.health */
+  /** How it is. */
   async health(): Promise<Health> {
     // The kernel closes the connections of a dying process before its parent hears of it.
     const until = performance.now() + DYING_MS;
@@ -180,12 +180,12 @@ export class SpawnedTarget implements Target {
     return { isAlive: false, end, complaints: this.#lines.filter(isComplaint) };
   }
 
-  /** @see Target.resources */
+  /** What it holds. */
   resources(): Promise<Resources | undefined> {
     return Promise.resolve(resourcesOf(this.pid));
   }
 
-  /** @see Target.restart */
+  /** Ends it and starts it afresh. */
   async restart(): Promise<void> {
     await this.#end();
     const [program = "", ...args] = this.#options.command;
@@ -302,12 +302,12 @@ export class OwnTarget implements Target {
     return target;
   }
 
-  /** @see Target.connect */
+  /** Opens a connection. */
   connect(): Promise<RawConnection> {
     return connectTo(this.#address);
   }
 
-  /** @see Target.health */
+  /** How it is. */
   health(): Promise<Health> {
     const isAlive = this.#running !== null;
     return Promise.resolve({
@@ -317,7 +317,7 @@ export class OwnTarget implements Target {
     });
   }
 
-  /** @see Target.resources */
+  /** What it holds. */
   async resources(): Promise<Resources | undefined> {
     const running = this.#running;
     const own = resourcesOf(Deno.pid);
@@ -327,7 +327,7 @@ export class OwnTarget implements Target {
     return { ...own, counters: { fids, files, inflight, locks, nodes } };
   }
 
-  /** @see Target.restart */
+  /** Ends it and starts it afresh. */
   async restart(): Promise<void> {
     await this.#running?.stop(0);
     const { transport, securityModel, host } = this.#options;
