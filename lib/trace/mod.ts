@@ -77,4 +77,5 @@ export {
   readCapture,
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
+export { type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
 export type * from "./types.ts";

@@ -6,7 +6,7 @@
 export { Bridge, BridgeCounts, type BridgeOptions } from "./bridge.ts";
 export { Buffer, BufferPool } from "./buffers.ts";
 export type { Channel } from "./channel.ts";
-export { formatDialAddress } from "./connecting.ts";
+export { Connecting, formatDialAddress } from "./connecting.ts";
 export { dial, type DialAddress, type DialOptions, parseDialAddress } from "./dial.ts";
 export { type DeviceChannel, dialDevice, type DialDeviceOptions } from "./dial_device.ts";
 export type { Accept, Connection, Exchange, Peer, Receiver } from "./exchange.ts";

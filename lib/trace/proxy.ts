@@ -1,0 +1,144 @@
+/**
+ * A proxy that shows what passes through it.
+ *
+ * @module
+ */
+import { eventfdWrite } from "../linux/mod.ts";
+import { type DialAddress, listen, type ListenAddress, type Listener } from "../transport/mod.ts";
+import { Collector } from "./collector.ts";
+import type { FromProxy, ProxyStart } from "./proxy_protocol.ts";
+import type { Observer } from "./types.ts";
+
+/** Milliseconds for the thread to end once it was told to. */
+const STOP_MS = 2000;
+const MAX_CONNECTIONS = 256;
+
+/** Options of {@linkcode startProxy}. */
+export interface ProxyOptions {
+  /** Where clients connect. */
+  readonly listen: readonly ListenAddress[];
+  /** The server behind it. */
+  readonly to: DialAddress;
+  /** Gets conversations, frames and what is no frame; no transactions. */
+  readonly observer: Observer;
+  /** Bytes of what is read and written that are kept of each message; all if not given. */
+  readonly payload?: number;
+  /** Connections at once, 256 if not given; others wait. */
+  readonly maxConnections?: number;
+  /** Is told what goes wrong, in one line. */
+  readonly warn?: (message: string) => void;
+}
+
+/** A proxy at work. */
+export interface RunningProxy {
+  /** Where it listens, as addresses to dial. */
+  readonly addresses: readonly string[];
+  /** Settles when the proxy has ended, by `stop`, or rejects because it could not go on. */
+  readonly done: Promise<void>;
+  /** Ends all connections, and tells the observer of the end. Calling it again waits for the same. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a proxy.
+ *
+ * It passes bytes on as they come, whatever they are, each way at the pace of whoever takes them.
+ * Where the observer is slower than the traffic, the traffic waits: nothing is lost.
+ *
+ * @throws {Error} If it cannot listen.
+ */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const listeners: Listener[] = [];
+  try {
+    for (const address of options.listen) listeners.push(await listen(address));
+    const proxy = new Proxy(options, listeners);
+    await proxy.ready;
+    return proxy;
+  } catch (error) {
+    for (const listener of listeners) listener[Symbol.dispose]();
+    throw error;
+  }
+}
+
+class Proxy implements RunningProxy {
+  readonly addresses: readonly string[];
+  readonly done: Promise<void>;
+  readonly ready: Promise<void>;
+  readonly #listeners: readonly Listener[];
+  readonly #collector: Collector;
+  readonly #worker: Worker;
+  readonly #warn: (message: string) => void;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #done = Promise.withResolvers<void>();
+  #wakeFd = -1;
+  #failure: Error | null = null;
+  #stopping: Promise<void> | null = null;
+
+  constructor(options: ProxyOptions, listeners: readonly Listener[]) {
+    this.#listeners = listeners;
+    this.#warn = options.warn ?? (() => {});
+    this.addresses = listeners.map(({ address }) => address);
+    this.ready = this.#ready.promise;
+    this.done = this.#done.promise;
+    this.done.catch(() => {});
+    this.#collector = new Collector(options.observer);
+    const start: ProxyStart = {
+      listeners: listeners.map(({ fd }) => fd),
+      to: options.to,
+      ring: this.#collector.addRing(),
+      payload: options.payload ?? Infinity,
+      maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+    };
+    this.#collector.start();
+    this.#worker = new Worker(new URL("./proxy_worker.ts", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<FromProxy>) => this.#receive(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(event.message);
+    };
+    this.#worker.postMessage(start);
+  }
+
+  stop(): Promise<void> {
+    return this.#stopping ??= this.#stop();
+  }
+
+  #receive(message: FromProxy): void {
+    switch (message.kind) {
+      case "ready":
+        this.#wakeFd = message.wakeFd;
+        this.#ready.resolve();
+        break;
+      case "warn":
+        this.#warn(message.message);
+        break;
+      case "failed":
+        this.#fail(message.message);
+        break;
+      case "ended":
+        this.#ended.resolve();
+        break;
+    }
+  }
+
+  #fail(message: string): void {
+    this.#failure = new Error(message);
+    this.#ready.reject(this.#failure);
+    this.#ended.resolve();
+    void this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#failure === null && this.#wakeFd >= 0) eventfdWrite(this.#wakeFd, 1);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, STOP_MS));
+    await Promise.race([this.#ended.promise, late]);
+    clearTimeout(timer);
+    this.#worker.terminate();
+    for (const listener of this.#listeners) listener[Symbol.dispose]();
+    await this.#collector.stop();
+    if (this.#failure === null) this.#done.resolve();
+    else this.#done.reject(this.#failure);
+  }
+}
