@@ -43,6 +43,8 @@ export interface VirtioDeviceOptions {
   readonly tag: string;
   /** Takes what is worth telling. */
   readonly log: (event: LogEvent) => void;
+  /** Whether {@linkcode VirtioDevice.offered} is wanted; false if not given. */
+  readonly timesKicks?: boolean;
 }
 
 /** What went over the device's queue, over all connections. */
@@ -66,6 +68,14 @@ export class VirtioDevice {
   constructor(options: VirtioDeviceOptions) {
     this.#options = options;
     this.#listen();
+  }
+
+  /**
+   * When the chain that is being taken is known to have been offered, by `monotonicMicros`; 0 if
+   * that is not known.
+   */
+  get offered(): number {
+    return this.#connection?.transport.offered ?? 0;
   }
 
   /** What went over the queue so far. */
@@ -129,6 +139,7 @@ class DeviceConnection implements VhostUserDevice<Segments> {
     this.transport = new VirtqueueTransport({
       accept: options.accept,
       call: () => this.#queue?.call(),
+      timesKicks: options.timesKicks ?? false,
       peer: { address: `virtio://${options.tag}` },
       later: (run) => void options.reactor.after(0, run),
       onFault: (fault, head) => {

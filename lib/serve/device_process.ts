@@ -28,6 +28,7 @@ import { Bridge, type Listener } from "../transport/mod.ts";
 import { VirtioDevice } from "./device.ts";
 import type { FromWorker, ThreadCounts, ToDevice } from "./protocol.ts";
 import { byIndex, Serving, type Surroundings } from "./serving.ts";
+import { tap, type Tapped } from "./tapped.ts";
 import type { ServeConfiguration } from "./types.ts";
 
 const STDIN = 0;
@@ -50,8 +51,9 @@ class Process {
   readonly #device: VirtioDevice;
   readonly #bridge: Bridge | null;
   readonly #around: Surroundings;
+  readonly #tapped: Tapped | null;
 
-  constructor(start: Extract<ToDevice, { readonly kind: "start" }>) {
+  constructor(start: Extract<ToDevice, { readonly kind: "start" }>, tapped: Tapped | null) {
     const { configuration, device, fd, lockDirectory, descriptors, maxHelpers, memory } = start;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     const around: Surroundings = {
@@ -82,12 +84,15 @@ class Process {
       isConnection: false,
       [Symbol.dispose]: () => {},
     };
+    const { accept } = this.#bridge ?? this.#serving.server;
+    this.#tapped = tapped;
     this.#device = new VirtioDevice({
       reactor: this.#serving.reactor,
-      accept: (this.#bridge ?? this.#serving.server).accept,
+      accept: tapped === null ? accept : tapped.through(accept, () => this.#device.offered),
       listener,
       tag: device.tag,
       log: around.log,
+      timesKicks: tapped !== null,
     });
     this.#around = around;
   }
@@ -112,6 +117,7 @@ class Process {
     this.#bridge?.[Symbol.dispose]();
     await this.#serving.settled();
     this.#serving[Symbol.dispose]();
+    this.#tapped?.[Symbol.dispose]();
   }
 
   receive(message: ToDevice): void {
@@ -209,7 +215,7 @@ async function main(): Promise<void> {
   if (first === null || first[0].kind !== "start") return;
   let process: Process;
   try {
-    process = new Process(first[0]);
+    process = new Process(first[0], await tap(first[0].trace));
   } catch (error) {
     tell({ kind: "failed", message: messageOf(error) });
     return;

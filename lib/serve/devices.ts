@@ -8,7 +8,7 @@ import type { DescriptorOptions } from "../fs/mod.ts";
 import type { Listener } from "../transport/mod.ts";
 import type { MemoryPlan } from "./budget.ts";
 import { Questions } from "./questions.ts";
-import type { FromWorker, ThreadCounts, ToDevice } from "./protocol.ts";
+import type { FromWorker, ThreadCounts, ToDevice, TraceTarget } from "./protocol.ts";
 import type { DeviceConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
 /** Milliseconds to wait for a process that was told to stop. */
@@ -50,6 +50,8 @@ export interface DeviceSurroundings {
   readonly maxHelpers: number;
   /** Memory that the guest may fill. */
   readonly memory: MemoryPlan;
+  /** Where what it is asked is noted, if it is. */
+  readonly trace?: TraceTarget;
 }
 
 /** One device: its socket, which stays, and its process, which is started again if it dies. */
@@ -131,7 +133,9 @@ export class DeviceHandle {
   async #spawn(): Promise<void> {
     const { fd } = this.#listener;
     // The process inherits the socket: it keeps its clients while processes come and go.
-    fcntl(fd, F_SETFD, 0);
+    const { ring } = this.#around.trace ?? {};
+    const inherited = ring === undefined ? [fd] : [fd, ring.fd, ring.wakeFd];
+    for (const each of inherited) fcntl(each, F_SETFD, 0);
     let child: Deno.ChildProcess;
     try {
       child = new Deno.Command(Deno.execPath(), {
@@ -141,7 +145,7 @@ export class DeviceHandle {
         stderr: "inherit",
       }).spawn();
     } finally {
-      fcntl(fd, F_SETFD, FD_CLOEXEC);
+      for (const each of inherited) fcntl(each, F_SETFD, FD_CLOEXEC);
     }
     this.#child = child;
     this.#input = child.stdin.getWriter();

@@ -50,3 +50,4 @@ export type {
   Statistics,
 } from "./types.ts";
 export { type StartOptions, startServer } from "./server.ts";
+export type { TraceOptions } from "./tracing.ts";

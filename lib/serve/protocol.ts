@@ -8,6 +8,7 @@
  * @module
  */
 import type { DescriptorOptions } from "../fs/mod.ts";
+import type { RingHandle } from "../trace/mod.ts";
 import type { MemoryPlan } from "./budget.ts";
 import type { DeviceConfiguration, LogEvent, ServeConfiguration } from "./types.ts";
 
@@ -71,6 +72,14 @@ export interface Common {
   readonly memory: MemoryPlan;
 }
 
+/** Where a thread or process puts what it observes. */
+export interface TraceTarget {
+  /** The ring; its descriptors are those of the receiver. */
+  readonly ring: RingHandle;
+  /** Bytes of what is read and written that are kept of each message. */
+  readonly payload: number;
+}
+
 /** From the main thread. */
 export type ToWorker =
   | {
@@ -78,6 +87,7 @@ export type ToWorker =
     readonly configuration: ServeConfiguration;
     readonly shared: Int32Array<SharedArrayBuffer>;
     readonly common: Common;
+    readonly trace?: TraceTarget;
   }
   | {
     readonly kind: "reload";
@@ -130,6 +140,7 @@ export type ToDevice =
     readonly descriptors: DescriptorOptions;
     readonly maxHelpers: number;
     readonly memory: MemoryPlan;
+    readonly trace?: TraceTarget;
   }
   | { readonly kind: "reload"; readonly id: number; readonly configuration: ServeConfiguration }
   | { readonly kind: "statistics"; readonly id: number }

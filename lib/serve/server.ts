@@ -39,8 +39,10 @@ import {
   type ThreadCounts,
   type Total,
   type ToWorker,
+  type TraceTarget,
 } from "./protocol.ts";
 import { Questions } from "./questions.ts";
+import { type TraceOptions, Tracing } from "./tracing.ts";
 import { Refusals } from "./refusals.ts";
 import { Repeated } from "./repeated.ts";
 import {
@@ -55,6 +57,8 @@ import {
 export interface StartOptions {
   /** Takes what is worth telling. */
   readonly log: (event: LogEvent) => void;
+  /** Shows every request and its reply to somebody. */
+  readonly trace?: TraceOptions;
 }
 
 /** Milliseconds to wait for threads that were told to stop. */
@@ -149,9 +153,14 @@ class WorkerHandle {
   }
 
   /** Starts serving. */
-  start(configuration: ServeConfiguration, common: Common): Promise<void> {
+  start(
+    configuration: ServeConfiguration,
+    common: Common,
+    trace: TraceTarget | undefined,
+  ): Promise<void> {
     const started = new Promise<void>((resolve, reject) => this.#start = { resolve, reject });
-    this.#send({ kind: "start", configuration, shared: this.shared, common });
+    const message = { kind: "start", configuration, shared: this.shared, common } as const;
+    this.#send(trace === undefined ? message : { ...message, trace });
     return started;
   }
 
@@ -281,7 +290,7 @@ class Running implements RunningServer {
   readonly #reactor: Reactor;
   readonly #loop: Promise<void>;
   readonly #common: Shared;
-  readonly #cleanUp: () => void;
+  readonly #cleanUp: () => Promise<void>;
   readonly #log: (event: LogEvent) => void;
   readonly #noDescriptors: Repeated;
   readonly #tooMany: Repeated;
@@ -304,7 +313,7 @@ class Running implements RunningServer {
     workers: readonly WorkerHandle[],
     devices: readonly DeviceHandle[],
     common: Shared,
-    cleanUp: () => void,
+    cleanUp: () => Promise<void>,
     log: (event: LogEvent) => void,
   ) {
     this.#configuration = configuration;
@@ -374,7 +383,7 @@ class Running implements RunningServer {
     this.#reactor.stop();
     await this.#loop;
     this.#reactor[Symbol.dispose]();
-    this.#cleanUp();
+    await this.#cleanUp();
     this.#finish();
   }
 
@@ -498,7 +507,9 @@ export async function startServer(
   const workers: WorkerHandle[] = [];
   const devices: DeviceHandle[] = [];
   const lockDirectory = `${tmpdir()}/virtfs-locks-${crypto.randomUUID()}`;
-  const cleanUp = () => {
+  let tracing: Tracing | null = null;
+  const cleanUp = async () => {
+    await tracing?.stop();
     try {
       Deno.removeSync(lockDirectory, { recursive: true });
     } catch (error) {
@@ -507,6 +518,7 @@ export async function startServer(
     }
   };
   try {
+    if (options.trace !== undefined) tracing = await Tracing.start(options.trace, options.log);
     for (const address of configuration.listen) listeners.push(await listen(address));
     // What a client asks for is what a file gets; and a file that grows too large is an error of
     // the client's request, not the end of the server.
@@ -518,11 +530,17 @@ export async function startServer(
     for (let i = 0; i < threads; i++) workers.push(new WorkerHandle(options.log));
     for (const device of configuration.devices) {
       const listener = await listen(device.socket);
-      const around = common.forDevice(configuration);
+      const trace = tracing?.target();
+      const around = {
+        ...common.forDevice(configuration),
+        ...(trace === undefined ? {} : { trace }),
+      };
       devices.push(new DeviceHandle(device, listener, configuration, around, options.log));
     }
     await Promise.all([
-      ...workers.map((worker) => worker.start(configuration, common.for(configuration))),
+      ...workers.map((worker) =>
+        worker.start(configuration, common.for(configuration), tracing?.target())
+      ),
       ...devices.map((device) => device.start()),
     ]);
     return new Running(configuration, listeners, workers, devices, common, cleanUp, options.log);
@@ -532,7 +550,7 @@ export async function startServer(
       ...devices.map((d) => d.stop()),
     ]);
     for (const listener of listeners) listener[Symbol.dispose]();
-    cleanUp();
+    await cleanUp();
     throw error;
   }
 }

@@ -9,6 +9,7 @@ import { peerOf, StreamTransport } from "../transport/mod.ts";
 import { type Common, type FromWorker, SHARED, takeSocket, type ToWorker } from "./protocol.ts";
 import { Serving, type Surroundings } from "./serving.ts";
 import { Repeated } from "./repeated.ts";
+import { tap, type Tapped } from "./tapped.ts";
 import { DEFAULT_HANDSHAKE_MS, type ServeConfiguration } from "./types.ts";
 
 function tell(message: FromWorker): void {
@@ -43,6 +44,7 @@ class Thread {
   readonly #shared: Int32Array<SharedArrayBuffer>;
   readonly #serving: Serving;
   readonly #transport: StreamTransport;
+  readonly #tapped: Tapped | null;
   #messagesSeen = 1;
   #isDraining = false;
 
@@ -50,12 +52,15 @@ class Thread {
     configuration: ServeConfiguration,
     shared: Int32Array<SharedArrayBuffer>,
     common: Common,
+    tapped: Tapped | null,
   ) {
     this.#shared = shared;
     const evictions = new Repeated("warn", (event) => tell({ kind: "log", event }));
     this.#serving = new Serving(configuration, around(common));
+    const { accept } = this.#serving.server;
+    this.#tapped = tapped;
     this.#transport = new StreamTransport(this.#serving.reactor, {
-      accept: this.#serving.server.accept,
+      accept: tapped === null ? accept : tapped.through(accept),
       maxMessage: configuration.msize,
       idleTimeoutMs: configuration.idleTimeoutMs,
       handshakeTimeoutMs: configuration.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_MS,
@@ -77,6 +82,7 @@ class Thread {
     this.#transport.close();
     await this.#serving.settled();
     this.#serving[Symbol.dispose]();
+    this.#tapped?.[Symbol.dispose]();
   }
 
   /** Takes a message from the main thread. */
@@ -139,13 +145,13 @@ class Thread {
 
 let thread: Thread | null = null;
 
-self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind !== "start") {
     thread?.receive(data);
     return;
   }
   try {
-    thread = new Thread(data.configuration, data.shared, data.common);
+    thread = new Thread(data.configuration, data.shared, data.common, await tap(data.trace));
   } catch (error) {
     tell({ kind: "failed", message: messageOf(error) });
     self.close();

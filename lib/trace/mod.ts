@@ -77,5 +77,14 @@ export {
   readCapture,
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
+export { Collector, type RingHandle } from "./collector.ts";
 export { type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
+export {
+  type Ends,
+  RecordReader,
+  RecordWriter,
+  type RecordWriterOptions,
+  type WhenFull,
+} from "./record_ring.ts";
+export { observed, type TapOptions } from "./tap.ts";
 export type * from "./types.ts";

@@ -16,8 +16,6 @@ export interface TapOptions {
   readonly writer: RecordWriter;
   /** Bytes of what is read and written that are kept of each message; 0 for headers only. */
   readonly payload: number;
-  /** Address that clients dial, for people to read. */
-  readonly server: string;
   /**
    * When the driver was known to have offered the chain that is taken just now, by
    * `monotonicMicros`; 0 if that is not known. Given for devices only.
@@ -35,14 +33,14 @@ export function observed(accept: Accept, options: TapOptions): Accept {
 }
 
 /** What the other end is called. */
-function endsOf({ peer }: Connection, server: string): Ends {
+function endsOf({ peer }: Connection): Ends {
   const family = peer.socket?.family;
   const transport = peer.socket === undefined ? "virtio" : family === "unix" ? "unix" : "tcp";
   const plain = (address: string) => address.replace(/^[a-z-]+:\/\//, "");
   return {
     transport,
     client: transport === "virtio" ? "" : plain(peer.address),
-    server: transport === "virtio" ? plain(peer.address) : plain(server),
+    server: transport === "virtio" ? plain(peer.address) : "",
   };
 }
 
@@ -57,7 +55,7 @@ class ObservedReceiver implements Receiver {
 
   constructor(connection: Connection, accept: Accept, options: TapOptions) {
     this.options = options;
-    this.id = options.writer.opened(endsOf(connection, options.server), monotonicMicros());
+    this.id = options.writer.opened(endsOf(connection), monotonicMicros());
     this.#inner = accept(connection);
   }
 

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { monotonicMicros } from "../linux/mod.ts";
 import { Segments, Wire } from "../p9/mod.ts";
 import { type Chain, DeviceQueue, type FaultListener, type Virtqueue } from "../virtio/mod.ts";
 import type { Accept, Connection, Peer, Receiver } from "./exchange.ts";
@@ -31,6 +32,8 @@ export interface VirtqueueOptions {
    * queue filled for ever. Without it, whatever is there is answered before anything else.
    */
   readonly later?: (run: () => void) => void;
+  /** Whether {@linkcode VirtqueueTransport.offered} is wanted; false if not given. */
+  readonly timesKicks?: boolean;
   /** What the server is told of the driver. */
   readonly peer: Peer;
   /** Is told of the driver's faults. */
@@ -69,6 +72,9 @@ export class VirtqueueTransport implements LoopUser, Connection {
   #isAsking = false;
   #ungathered = 0;
   #requests = 0;
+  /** When the driver was last heard, by `monotonicMicros`, and what it had offered by then. */
+  #heard = 0;
+  #offeredThen = 0;
   #kicks = 0;
   #calls = 0;
   #idle: (() => void)[] = [];
@@ -109,6 +115,14 @@ export class VirtqueueTransport implements LoopUser, Connection {
     return { requests: this.#requests, kicks: this.#kicks, calls: this.#calls };
   }
 
+  /**
+   * When the chain that is being taken is known to have been offered: at the latest when its kick was
+   * heard. 0 for chains that came while others were answered, without one.
+   */
+  get offered(): number {
+    return this.#requests <= this.#offeredThen ? this.#heard : 0;
+  }
+
   /** The ring, which whoever makes the connection sets up and stops. */
   get ring(): Virtqueue<Segments> {
     return this.#queue;
@@ -137,6 +151,10 @@ export class VirtqueueTransport implements LoopUser, Connection {
   /** The driver has kicked. */
   kicked(): void {
     this.#kicks++;
+    if (this.#options.timesKicks === true) {
+      this.#heard = monotonicMicros();
+      this.#offeredThen = this.#requests + this.#queue.waiting;
+    }
     this.#run();
   }
 

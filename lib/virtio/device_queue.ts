@@ -137,6 +137,13 @@ export class DeviceQueue<P extends PieceList> implements Virtqueue<P> {
     return this.#brokenBy;
   }
 
+  /** Chains that the driver has offered and nobody has taken; 0 if the driver lies about them. */
+  get waiting(): number {
+    if (!this.#isReady || this.#brokenBy !== undefined) return 0;
+    const waiting = Atomics.load(this.#rings.avail, INDEX) - this.#next & 0xffff;
+    return waiting > this.#size ? 0 : waiting;
+  }
+
   /** Chains taken and not given back, since the queue was set up. */
   get inFlight(): number {
     return this.#inFlight;
