@@ -14,6 +14,7 @@ import {
   peerOf,
   Reactor,
   StreamTransport,
+  VirtioDevice,
 } from "../lib/transport/mod.ts";
 import type { Clock, Conversation, Frame, Gap, Observer } from "../lib/trace/types.ts";
 
@@ -72,6 +73,32 @@ export async function serveTree(
       reactor[Symbol.dispose]();
       tree.close();
       await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** Serves the small tree as a virtio device, on this thread. */
+export async function serveDevice(path: string): Promise<AsyncDisposable & { path: string }> {
+  const reactor = new Reactor();
+  const tree = smallTree();
+  const server = new Server({
+    exports: [{ name: "", tree, readOnly: false }],
+    limits: { msize: MSIZE },
+  });
+  reactor.use({ needsEventLoop: true, hasPromises: true });
+  const listener = await listen({ kind: "unix", path });
+  const { accept } = server;
+  const device = new VirtioDevice({ reactor, accept, listener, tag: "share", log: () => {} });
+  const loop = reactor.run();
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      await device.close();
+      reactor.stop();
+      await loop;
+      listener[Symbol.dispose]();
+      reactor[Symbol.dispose]();
+      tree.close();
     },
   };
 }

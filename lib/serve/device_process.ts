@@ -24,8 +24,7 @@ import {
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
-import { Bridge, type Listener } from "../transport/mod.ts";
-import { VirtioDevice } from "./device.ts";
+import { Bridge, type Listener, VirtioDevice } from "../transport/mod.ts";
 import type { FromWorker, ThreadCounts, ToDevice } from "./protocol.ts";
 import { byIndex, Serving, type Surroundings } from "./serving.ts";
 import { tap, type Tapped } from "./tapped.ts";

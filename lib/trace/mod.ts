@@ -78,7 +78,9 @@ export {
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Collector, type RingHandle } from "./collector.ts";
-export { type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
+export { injecting, type Injection, parseInjection } from "./inject.ts";
+export { type ProxyAddress, type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
+export type { ProxyTarget } from "./proxy_protocol.ts";
 export {
   type Ends,
   RecordReader,

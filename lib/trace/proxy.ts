@@ -4,21 +4,31 @@
  * @module
  */
 import { eventfdWrite } from "../linux/mod.ts";
-import { type DialAddress, listen, type ListenAddress, type Listener } from "../transport/mod.ts";
+import { listen, type ListenAddress, type Listener } from "../transport/mod.ts";
 import { Collector } from "./collector.ts";
-import type { FromProxy, ProxyStart } from "./proxy_protocol.ts";
+import { parseInjection } from "./inject.ts";
+import type { FromProxy, ProxyStart, ProxyTarget } from "./proxy_protocol.ts";
 import type { Observer } from "./types.ts";
 
 /** Milliseconds for the thread to end once it was told to. */
 const STOP_MS = 2000;
 const MAX_CONNECTIONS = 256;
 
+/** Where a proxy listens: at sockets for clients, and at those for monitors of virtual machines. */
+export type ProxyAddress =
+  | ListenAddress
+  | { readonly kind: "vhost-user"; readonly path: string };
+
 /** Options of {@linkcode startProxy}. */
 export interface ProxyOptions {
   /** Where clients connect. */
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ProxyAddress[];
   /** The server behind it. */
-  readonly to: DialAddress;
+  readonly to: ProxyTarget;
+  /** What is to go wrong: see {@linkcode parseInjection}. */
+  readonly inject?: readonly string[];
+  /** Mount tag of devices; that of the device behind them if not given, or `trace`. */
+  readonly tag?: string;
   /** Gets conversations, frames and what is no frame; no transactions. */
   readonly observer: Observer;
   /** Bytes of what is read and written that are kept of each message; all if not given. */
@@ -45,17 +55,23 @@ export interface RunningProxy {
  * It passes bytes on as they come, whatever they are, each way at the pace of whoever takes them.
  * Where the observer is slower than the traffic, the traffic waits: nothing is lost.
  *
- * @throws {Error} If it cannot listen.
+ * @throws {Error} If it cannot listen, or a device behind it cannot be asked.
+ * @throws {TypeError} If a rule of what is to go wrong is none.
  */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  for (const rule of options.inject ?? []) parseInjection(rule);
   const listeners: Listener[] = [];
+  const devices: Listener[] = [];
   try {
-    for (const address of options.listen) listeners.push(await listen(address));
-    const proxy = new Proxy(options, listeners);
+    for (const address of options.listen) {
+      if (address.kind !== "vhost-user") listeners.push(await listen(address));
+      else devices.push(await listen({ kind: "unix", path: address.path }));
+    }
+    const proxy = new Proxy(options, listeners, devices);
     await proxy.ready;
     return proxy;
   } catch (error) {
-    for (const listener of listeners) listener[Symbol.dispose]();
+    for (const listener of [...listeners, ...devices]) listener[Symbol.dispose]();
     throw error;
   }
 }
@@ -75,16 +91,26 @@ class Proxy implements RunningProxy {
   #failure: Error | null = null;
   #stopping: Promise<void> | null = null;
 
-  constructor(options: ProxyOptions, listeners: readonly Listener[]) {
-    this.#listeners = listeners;
+  constructor(
+    options: ProxyOptions,
+    listeners: readonly Listener[],
+    devices: readonly Listener[],
+  ) {
+    this.#listeners = [...listeners, ...devices];
     this.#warn = options.warn ?? (() => {});
-    this.addresses = listeners.map(({ address }) => address);
+    this.addresses = [
+      ...listeners.map(({ address }) => address),
+      ...devices.map(({ address }) => address.replace(/^unix:/, "vhost-user:")),
+    ];
     this.ready = this.#ready.promise;
     this.done = this.#done.promise;
     this.done.catch(() => {});
     this.#collector = new Collector(options.observer);
     const start: ProxyStart = {
       listeners: listeners.map(({ fd }) => fd),
+      devices: devices.map(({ fd }) => fd),
+      tag: options.tag ?? null,
+      inject: options.inject ?? [],
       to: options.to,
       ring: this.#collector.addRing(),
       payload: options.payload ?? Infinity,

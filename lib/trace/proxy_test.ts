@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { Client } from "../client/mod.ts";
 import { loadLibc } from "../linux/mod.ts";
-import { dial, parseDialAddress } from "../transport/mod.ts";
-import { Notebook, serveTree } from "../../test/observed.ts";
+import { dial, dialDevice, parseDialAddress } from "../transport/mod.ts";
+import { Notebook, serveDevice, serveTree } from "../../test/observed.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
 
 // libc stays loaded: it is opened here so that no test is blamed for it.
@@ -212,4 +212,118 @@ Deno.test("startProxy() ends while connections are open", async () => {
   await assert.rejects(client.attach({ n_uname: 0 }));
   await client.close();
   assert.equal(fixture.book.closes.length, 1);
+});
+
+Deno.test("startProxy() lets things go wrong where it is told to", async () => {
+  await using server = await serveTree("tcp");
+  await using fixture = await proxyTo(server.address, {
+    inject: ["Tread:error=EIO:when=2", "Tgetattr:error=EACCES"],
+  });
+  {
+    await using client = await Client.connect(await dial(fixture.address));
+    await using root = await client.attach({ n_uname: 0 });
+    await assert.rejects(root.getattr(), { code: 13 });
+    await using file = await root.walk("hello");
+    await file.open();
+    assert.equal((await file.read(0n, 100)).length, 13);
+    await assert.rejects(file.read(0n, 100), { code: 5 });
+    assert.equal((await file.read(0n, 100)).length, 13);
+  }
+  await fixture.proxy.stop();
+  // What the client has heard is what is shown.
+  assert.equal(fixture.book.kinds(1).filter((kind) => kind === "Rlerror").length, 2);
+});
+
+Deno.test("startProxy() refuses rules that are none", async () => {
+  await assert.rejects(
+    startProxy({
+      listen: [ANYWHERE],
+      to: { kind: "unix", path: "/nowhere" },
+      observer: {},
+      inject: ["Tread:explode"],
+    }),
+    /^TypeError: Cannot inject "Tread:explode"/,
+  );
+});
+
+Deno.test("startProxy() stands between a machine and a device", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using device = await serveDevice(`${folder}/device`);
+    await using fixture = await proxyTo("unix:///unused", {
+      listen: [{ kind: "vhost-user", path: `${folder}/proxy` }],
+      to: { kind: "vhost-user", path: device.path },
+    });
+    assert.equal(fixture.address, `vhost-user://${folder}/proxy`);
+    for (let round = 0; round < 2; round++) {
+      const channel = await dialDevice(`${folder}/proxy`, { msize: 65_536 });
+      assert.equal(channel.tag, "share");
+      {
+        await using client = await Client.connect(channel, { msize: 65_536 });
+        await using root = await client.attach({ n_uname: 0 });
+        await using file = await root.walk("large");
+        await file.open(2);
+        assert.equal((await file.readAll()).length, 200_000);
+        await file.write(new Uint8Array(60_000).fill(round), 0n);
+        await assert.rejects(root.walk("missing"), { code: 2 });
+      }
+      await channel.closed;
+    }
+    await fixture.proxy.stop();
+    const { book } = fixture;
+    const replies = book.frames.filter(({ direction }) => direction === "reply");
+    assert.equal(replies.length * 2, book.frames.length);
+    for (const { ring, size, time } of replies) {
+      assert.equal(ring?.usedLength, size);
+      assert.equal(ring?.used, time);
+      assert((ring?.offered ?? 0) <= (ring?.taken ?? 0) && (ring?.taken ?? 0) <= time);
+    }
+    assert(replies.some(({ ring }) => ring?.offered !== undefined));
+    assert.deepEqual(book.opens.map(({ transport, server }) => `${transport} ${server}`), [
+      "virtio share",
+      "virtio share",
+    ]);
+    assert.deepEqual(fixture.warnings, []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("startProxy() offers a device in front of a socket", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using server = await serveTree("unix");
+    await using _fixture = await proxyTo(server.address, {
+      listen: [{ kind: "vhost-user", path: `${folder}/proxy` }],
+      tag: "other",
+    });
+    const channel = await dialDevice(`${folder}/proxy`, { msize: 65_536 });
+    assert.equal(channel.tag, "other");
+    {
+      await using client = await Client.connect(channel, { msize: 65_536 });
+      await using root = await client.attach({ n_uname: 0 });
+      await using file = await root.walk("hello");
+      await file.open();
+      assert.equal((await file.readAll()).length, 13);
+    }
+    await channel.closed;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("startProxy() refuses a device that is not there", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await assert.rejects(
+      startProxy({
+        listen: [{ kind: "vhost-user", path: `${folder}/proxy` }],
+        to: { kind: "vhost-user", path: `${folder}/nothing` },
+        observer: {},
+      }),
+      /connect to/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -4,40 +4,33 @@
  * @module
  */
 /// <reference lib="deno.worker" />
-import { type Listener, Reactor } from "../transport/mod.ts";
+import { type LoopUser, Reactor } from "../transport/mod.ts";
 import type { FromProxy, ProxyStart } from "./proxy_protocol.ts";
 import { RecordWriter } from "./record_ring.ts";
-import { Relay } from "./relay.ts";
+import { open } from "./proxy_ways.ts";
 
 function tell(message: FromProxy): void {
   self.postMessage(message);
 }
 
-function listenerOf(fd: number): Listener {
-  return { address: "", fd, isConnection: false, [Symbol.dispose]: () => {} };
-}
+/** Keeps the loop one that leaves Deno's event loop running. */
+const WITH_PROMISES: LoopUser = { needsEventLoop: true, hasPromises: true };
 
 async function run(start: ProxyStart): Promise<void> {
   using reactor = new Reactor();
   using writer = new RecordWriter({ ...start.ring, whenFull: "wait" });
-  const relay = new Relay(
-    {
-      reactor,
-      to: start.to,
-      writer,
-      payload: start.payload,
-      maxConnections: start.maxConnections,
-      warn: (message) => tell({ kind: "warn", message }),
-    },
-    start.listeners.map(listenerOf),
-  );
+  // Devices are asked for their tags while the loop runs, and answer in promises.
+  reactor.use(WITH_PROMISES);
+  const loop = reactor.run();
+  const close = await open(start, reactor, writer, (message) => tell({ kind: "warn", message }));
   // Whoever wakes the thread wants it to end: there is nothing else to say to it.
   reactor.onWake = () => {
-    relay.close();
-    reactor.stop();
+    reactor.use(WITH_PROMISES);
+    void Promise.resolve(close()).then(() => reactor.stop());
   };
+  reactor.unuse(WITH_PROMISES);
   tell({ kind: "ready", wakeFd: reactor.wakeFd });
-  await reactor.run();
+  await loop;
 }
 
 self.onmessage = ({ data }: MessageEvent<ProxyStart>) => {

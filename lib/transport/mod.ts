@@ -9,6 +9,7 @@ export type { Channel } from "./channel.ts";
 export { Connecting, formatDialAddress } from "./connecting.ts";
 export { dial, type DialAddress, type DialOptions, parseDialAddress } from "./dial.ts";
 export { type DeviceChannel, dialDevice, type DialDeviceOptions } from "./dial_device.ts";
+export { DeviceRelay, type DeviceRelayOptions, readMountTag, sendError } from "./device_relay.ts";
 export type { Accept, Connection, Exchange, Peer, Receiver } from "./exchange.ts";
 export {
   acceptFrom,
@@ -25,3 +26,9 @@ export { type LoopUser, Reactor } from "./reactor.ts";
 export { type StreamOptions, StreamTransport } from "./stream.ts";
 export type { Eviction } from "./stream_connection.ts";
 export { type VirtqueueCounts, type VirtqueueOptions, VirtqueueTransport } from "./virtqueue.ts";
+export {
+  type DeviceEvent,
+  VirtioDevice,
+  type VirtioDeviceCounts,
+  type VirtioDeviceOptions,
+} from "./virtio_device.ts";

@@ -5,8 +5,6 @@
  */
 import { EPOLLIN } from "../linux/mod.ts";
 import type { Segments } from "../p9/mod.ts";
-import type { Server } from "../server/mod.ts";
-import { acceptFrom, type Listener, type Reactor, VirtqueueTransport } from "../transport/mod.ts";
 import {
   type VhostQueue,
   VhostUserBackend,
@@ -22,7 +20,20 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from "../virtio/mod.ts";
-import type { LogEvent } from "./types.ts";
+import type { Accept } from "./exchange.ts";
+import { acceptFrom, type Listener } from "./listen.ts";
+import type { Reactor } from "./reactor.ts";
+import { VirtqueueTransport } from "./virtqueue.ts";
+
+/** What a device tells of itself. */
+export interface DeviceEvent {
+  /** How grave it is. */
+  readonly level: "warn" | "info" | "debug";
+  /** One line without a period. */
+  readonly message: string;
+  /** Which device. */
+  readonly fields: { readonly tag: string };
+}
 
 const FEATURES = featureWord(
   VIRTIO_9P_MOUNT_TAG,
@@ -36,13 +47,13 @@ export interface VirtioDeviceOptions {
   /** The loop it lives on. */
   readonly reactor: Reactor;
   /** Makes the session. */
-  readonly accept: Server["accept"];
+  readonly accept: Accept;
   /** Where the monitor connects. */
   readonly listener: Listener;
   /** Mount tag. */
   readonly tag: string;
   /** Takes what is worth telling. */
-  readonly log: (event: LogEvent) => void;
+  readonly log: (event: DeviceEvent) => void;
   /** Whether {@linkcode VirtioDevice.offered} is wanted; false if not given. */
   readonly timesKicks?: boolean;
 }
@@ -195,7 +206,7 @@ class DeviceConnection implements VhostUserDevice<Segments> {
     this.#log("warn", message);
   }
 
-  #log(level: LogEvent["level"], message: string): void {
+  #log(level: DeviceEvent["level"], message: string): void {
     this.#options.log({ level, message, fields: { tag: this.#options.tag } });
   }
 }
