@@ -40,6 +40,7 @@ export * from "./lock.ts";
 export * from "./memory.ts";
 export * from "./event.ts";
 export * from "./socket.ts";
+export * from "./packet.ts";
 export * from "./process.ts";
 export * from "./capabilities.ts";
 export * from "./landlock.ts";

@@ -79,6 +79,7 @@ export {
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Collector, type RingHandle } from "./collector.ts";
 export { injecting, type Injection, parseInjection } from "./inject.ts";
+export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
 export { type ProxyAddress, type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
 export type { ProxyTarget } from "./proxy_protocol.ts";
 export {

@@ -390,7 +390,15 @@ export class RecordReader implements Disposable {
         (flags & HAS_RING) === 0 ? frame : { ...frame, ring: this.#times(at, flags, time) },
       );
     } else if (kind === SKIPPED) {
-      observer.gap?.({ conversation, direction, time, lost: 0, skipped: size, why: "no message" });
+      observer.gap?.({
+        conversation,
+        direction,
+        time,
+        lost: 0,
+        skipped: size,
+        why: "no message",
+        isInside: false,
+      });
     } else if (kind === CLOSED) {
       this.#conversations.delete(id);
       observer.closed?.(conversation, time);
