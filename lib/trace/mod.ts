@@ -78,6 +78,7 @@ export {
 } from "./read_capture.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Collector, type RingHandle } from "./collector.ts";
+export { importLog, type ImportReport } from "./import_log.ts";
 export { injecting, type Injection, parseInjection } from "./inject.ts";
 export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
 export { type ProxyAddress, type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
