@@ -30,6 +30,7 @@ const PACKAGES = {
   "qemu-system-x86": "guests",
   "samba": "CIFS, to measure beside 9P",
   "stunnel4": "tunnels with TLS",
+  "socat": "a plain relay to measure beside the proxy",
   "strace": "system calls of the server, counted",
   "systemd": "units in the documentation, checked",
   "tshark": "a second decoder of 9P to compare with",
