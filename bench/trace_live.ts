@@ -32,6 +32,7 @@ import { encode, NOFID, NOTAG, type TMessage } from "../lib/p9/mod.ts";
 import { startServer } from "../lib/serve/mod.ts";
 import { startProxy } from "../lib/trace/mod.ts";
 import { median } from "../lib/bench/statistics.ts";
+import { say } from "./host.ts";
 
 const MSIZE = 131_096;
 const CHUNK = 65_536;
@@ -119,7 +120,7 @@ async function play(role: string, words: { to?: string; folder?: string }): Prom
       idleTimeoutMs: 0,
       disable: [],
     }, { log: () => {}, ...(role === "traced" ? { trace: { observer, payload: 0 } } : {}) });
-  console.log(part.addresses[0]?.split(":").pop());
+  say(part.addresses[0]?.split(":").pop() ?? "");
   for await (const _ of Deno.stdin.readable);
   await part.stop(0);
 }
@@ -230,11 +231,11 @@ async function measure(reps: number): Promise<void> {
         rate.push(bytes);
       }
     }
-    console.log("| way | getattr, µs | read 64 KiB, µs | 8 reads of 64 KiB at a time, MB/s |");
-    console.log("| --- | ---: | ---: | ---: |");
+    say("| way | getattr, µs | read 64 KiB, µs | 8 reads of 64 KiB at a time, MB/s |");
+    say("| --- | ---: | ---: | ---: |");
     for (const { name, client, small, large, rate } of clients) {
       const cells = [median(small).toFixed(1), median(large).toFixed(1), median(rate).toFixed(0)];
-      console.log(`| ${name} | ${cells.join(" | ")} |`);
+      say(`| ${name} | ${cells.join(" | ")} |`);
       client[Symbol.dispose]();
     }
   }
