@@ -56,7 +56,7 @@ async function compare(path: string, bytes: number, reps: number): Promise<void>
     const made = generate(file, { bytes });
     say(`${made.bytes} bytes, ${made.packets} packets, ${made.messages} messages`);
   }
-  const { processor, load } = inspectHost();
+  const { cpu: processor, load } = inspectHost();
   say(`${processor}, load ${load.join(" ")}`);
   const ours: number[] = [];
   const theirs: number[] = [];

@@ -3,27 +3,6 @@
  *
  * @module
  */
-export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
-export type * from "./types.ts";
-export * from "./script.ts";
-export * from "./script_files.ts";
-export * from "./script_match.ts";
-export * from "./script_own.ts";
-export * from "./conform.ts";
-export * from "./differential.ts";
-export { TemporaryExport } from "./export.ts";
-export { type Profile, profileOf, PROFILES } from "./profiles.ts";
-export {
-  dialTarget,
-  type DialTargetOptions,
-  isLocal,
-  type OwnOptions,
-  OwnTarget,
-  parseTargetAddress,
-  SpawnedTarget,
-  type SpawnOptions,
-  type TargetAddress,
-} from "./target_kinds.ts";
 export {
   type Case,
   formatCase,
@@ -35,13 +14,17 @@ export {
   type Step,
   unpackCase,
 } from "./case.ts";
+export * from "./conform.ts";
 export { CorpusFolder, type CorpusState } from "./corpus.ts";
+export * from "./differential.ts";
 export { fuzzModel, type FuzzOptions, type Subject } from "./engine_model.ts";
-export { bucketOf, type Found, readReproducer, type Report, slugOf } from "./findings.ts";
+export { TemporaryExport } from "./export.ts";
 export type { Fixture } from "./export.ts";
+export { bucketOf, type Found, readReproducer, type Report, slugOf } from "./findings.ts";
 export { generateCase, type GenerateOptions } from "./generate.ts";
 export { MODEL_ORACLES } from "./oracles/all.ts";
 export type { Complaint } from "./oracles/oracle.ts";
+export { type Profile, profileOf, PROFILES } from "./profiles.ts";
 export { Replayer, type ReplayOptions } from "./replay.ts";
 export {
   formatFinding,
@@ -51,4 +34,21 @@ export {
   type ReportFormat,
 } from "./reports.ts";
 export type { Outcome } from "./runner.ts";
+export * from "./script.ts";
+export * from "./script_files.ts";
+export * from "./script_match.ts";
+export * from "./script_own.ts";
+export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
+export {
+  dialTarget,
+  type DialTargetOptions,
+  isLocal,
+  type OwnOptions,
+  OwnTarget,
+  parseTargetAddress,
+  SpawnedTarget,
+  type SpawnOptions,
+  type TargetAddress,
+} from "./target_kinds.ts";
 export { ownUser } from "./target_kinds.ts";
+export type * from "./types.ts";

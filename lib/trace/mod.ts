@@ -4,6 +4,8 @@
  *
  * @module
  */
+export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
+export { Collector, type RingHandle } from "./collector.ts";
 export {
   diffCaptures,
   type Difference,
@@ -14,12 +16,34 @@ export {
 } from "./diff.ts";
 export { ExchangeRecord } from "./exchange.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
+export { Budget, Framer, type FramerOptions } from "./framer.ts";
 export { Histogram, type Octave } from "./histogram.ts";
+export { importLog, type ImportReport } from "./import_log.ts";
+export { injecting, type Injection, parseInjection } from "./inject.ts";
+export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
+export { formatAddress, formatEndpoint } from "./ip.ts";
 export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";
+export { LINKTYPES } from "./link.ts";
 export { formatFinding, Lint, type Report } from "./lint.ts";
-export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
+export { Packets, type PacketSink } from "./packets.ts";
 export type { WriteBytes } from "./pcapng_blocks.ts";
+export { PCAP_FORMATS, type PcapFormat, PcapngFile, type PcapngOptions } from "./pcapng_write.ts";
 export { PerfettoFile, type PerfettoOptions } from "./perfetto.ts";
+export { type ProxyAddress, type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
+export type { ProxyTarget } from "./proxy_protocol.ts";
+export {
+  type CaptureOptions,
+  type CaptureReport,
+  type CaptureSource,
+  readCapture,
+} from "./read_capture.ts";
+export {
+  type Ends,
+  RecordReader,
+  RecordWriter,
+  type RecordWriterOptions,
+  type WhenFull,
+} from "./record_ring.ts";
 export { Redact, REDACTABLE, type RedactOptions } from "./redact.ts";
 export {
   formatReplay,
@@ -52,43 +76,7 @@ export {
   type SummaryStyle,
   summaryToJson,
 } from "./summary_text.ts";
-export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
-export { Budget, Framer, type FramerOptions } from "./framer.ts";
-export { formatAddress, formatEndpoint } from "./ip.ts";
-export { LINKTYPES } from "./link.ts";
-export { Packets, type PacketSink } from "./packets.ts";
-export {
-  type CaptureOptions,
-  type CaptureReport,
-  type CaptureSource,
-  readCapture,
-} from "./read_capture.ts";
+export { observed, type TapOptions } from "./tap.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Top, type TopOptions } from "./top.ts";
-export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
-export { Budget, Framer, type FramerOptions } from "./framer.ts";
-export { formatAddress, formatEndpoint } from "./ip.ts";
-export { LINKTYPES } from "./link.ts";
-export { Packets, type PacketSink } from "./packets.ts";
-export {
-  type CaptureOptions,
-  type CaptureReport,
-  type CaptureSource,
-  readCapture,
-} from "./read_capture.ts";
-export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
-export { Collector, type RingHandle } from "./collector.ts";
-export { importLog, type ImportReport } from "./import_log.ts";
-export { injecting, type Injection, parseInjection } from "./inject.ts";
-export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
-export { type ProxyAddress, type ProxyOptions, type RunningProxy, startProxy } from "./proxy.ts";
-export type { ProxyTarget } from "./proxy_protocol.ts";
-export {
-  type Ends,
-  RecordReader,
-  RecordWriter,
-  type RecordWriterOptions,
-  type WhenFull,
-} from "./record_ring.ts";
-export { observed, type TapOptions } from "./tap.ts";
 export type * from "./types.ts";
