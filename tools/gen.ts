@@ -15,6 +15,7 @@ import { type FieldKind, fieldKind, KINDS } from "../lib/p9/kinds.ts";
 import { type Field, type Layout, LAYOUTS, minSize, RECORD_LAYOUTS } from "../lib/p9/layout.ts";
 import { TRANSACTIONS } from "../lib/p9/schema.ts";
 import { resultsSchemaJson, resultsTypes } from "./gen_results.ts";
+import { traceSchemaJson } from "./gen_trace.ts";
 
 /** Messages of a running mount, most frequent first: their cases are tried first. */
 const HOT = [
@@ -617,6 +618,7 @@ async function main(args: readonly string[]): Promise<number> {
     ["docs/messages.md", messagesDoc(), "md"],
     ["lib/bench/results_types.ts", resultsTypes(), "ts"],
     ["docs/bench-results.schema.json", resultsSchemaJson(), "json"],
+    ["docs/trace.schema.json", traceSchemaJson(), "json"],
   ];
   for (const [path, source, extension] of outputs) {
     const url = new URL(`../${path}`, import.meta.url);

@@ -6,6 +6,8 @@
  */
 export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
 export { Collector, type RingHandle } from "./collector.ts";
+export * from "./chosen.ts";
+export * from "./csv_lines.ts";
 export {
   diffCaptures,
   type Difference,
@@ -23,6 +25,15 @@ export { injecting, type Injection, parseInjection } from "./inject.ts";
 export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
 export { formatAddress, formatEndpoint } from "./ip.ts";
 export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";
+export * from "./filter.ts";
+export { FilterError } from "./filter_error.ts";
+export { Budget, Framer, type FramerOptions } from "./framer.ts";
+export { nameOfType, payloadLength } from "./half.ts";
+export { Histogram, type Octave } from "./histogram.ts";
+export { formatAddress, formatEndpoint } from "./ip.ts";
+export * from "./json_lines.ts";
+export * from "./json_read.ts";
+export { TRACE_SCHEMA } from "./json_schema.ts";
 export { LINKTYPES } from "./link.ts";
 export { formatFinding, Lint, type Report } from "./lint.ts";
 export { Packets, type PacketSink } from "./packets.ts";
@@ -64,6 +75,7 @@ export {
   SEVERITIES,
   type Severity,
 } from "./rules.ts";
+export * from "./session.ts";
 export { type ErrnoTally, MessageTally, Summary, type SummaryOptions } from "./summary.ts";
 export {
   type ErrorJson,
@@ -79,4 +91,8 @@ export {
 export { observed, type TapOptions } from "./tap.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export { Top, type TopOptions } from "./top.ts";
+export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
+export * from "./text.ts";
+export { type Stamp, TextLines, type TextOptions } from "./text_lines.ts";
 export type * from "./types.ts";
+export { WIRESHARK_NAMES, wiresharkName } from "./wireshark.ts";

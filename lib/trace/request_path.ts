@@ -4,11 +4,22 @@
  * @module
  */
 import type { Message } from "../p9/mod.ts";
+import type { Transaction } from "./types.ts";
 
 /** Path of the file that a request is about; of one that creates a file, that of the new one. */
 export function pathOf(request: Message, paths: ReadonlyMap<number, string>): string {
   const fid = mainFid(request);
   const path = fid < 0 ? "" : paths.get(fid) ?? "";
+  return path === "" ? "" : aboutOf(request, path);
+}
+
+/** The same of a transaction; "" if its request was not seen. */
+export function pathOfTransaction({ request, paths }: Transaction): string {
+  return request === null || request.message === null ? "" : pathOf(request.message, paths);
+}
+
+/** Path of the file that a request is about, by the path of its fid, which is known. */
+function aboutOf(request: Message, path: string): string {
   switch (request.kind) {
     case "Tlcreate":
     case "Tcreate":
@@ -17,11 +28,11 @@ export function pathOf(request: Message, paths: ReadonlyMap<number, string>): st
     case "Tsymlink":
     case "Tlink":
     case "Tunlinkat":
-      return path === "" ? "" : under(path, request.name);
+      return under(path, request.name);
     case "Twalk":
-      return path === "" ? "" : request.wname.reduce(under, path);
+      return request.wname.reduce(under, path);
     case "Trenameat":
-      return path === "" ? "" : under(path, request.oldname);
+      return under(path, request.oldname);
     default:
       return path;
   }
