@@ -25,6 +25,11 @@ const COMMANDS: readonly Entry[] = [
     load: () => import("./serve.ts"),
   },
   {
+    name: "trace",
+    summary: "show what 9P clients and servers say to each other",
+    load: () => import("./trace.ts"),
+  },
+  {
     name: "bench",
     summary: "measure 9P servers, and tell what the numbers are worth",
     load: () => import("./bench.ts"),
@@ -61,7 +66,7 @@ export async function main(args: readonly string[], output: Output): Promise<num
 function explain(args: readonly string[], output: Output): number {
   const program = new Command("virtfs")
     .usage("COMMAND [options]")
-    .description("Serve folders over 9P2000.L, the protocol of VirtFS, measure and fuzz it.")
+    .description("Serve folders over 9P2000.L, the protocol of VirtFS, watch, measure and fuzz it.")
     .version(VERSION, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help; after a command, that of the command")
     .helpCommand(false)

@@ -16,25 +16,36 @@ export interface Output {
   readonly outHasColor: boolean;
   /** Whether standard error is a terminal, where lines can be written over. */
   readonly errIsTerminal: boolean;
+  /** Whether nobody reads standard output any more; not known of every output. */
+  readonly outIsClosed?: boolean;
 }
 
 /** The output of this process. */
 export function processOutput(): Output {
+  let isClosed = false;
   return {
-    out: (text) => write(Deno.stdout, text),
-    err: (text) => write(Deno.stderr, text),
+    out: (text) => {
+      if (!write(Deno.stdout, text)) isClosed = true;
+    },
+    err: (text) => void write(Deno.stderr, text),
+    get outIsClosed() {
+      return isClosed;
+    },
     outHasColor: Deno.stdout.isTerminal() && !Deno.noColor,
     errIsTerminal: Deno.stderr.isTerminal(),
   };
 }
 
-function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+/** Writes a text; false if nobody reads it. */
+function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
   let bytes = new TextEncoder().encode(text);
   try {
     while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    return true;
   } catch (error) {
     // Nobody reads any more (`virtfs … | head`); that ends neither a server nor a log.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return false;
   }
 }
 
