@@ -1,5 +1,6 @@
 /**
- * Our encoder against Wireshark's decoder: two descriptions of the protocol by different people.
+ * Our encoder, and our reading of a capture, against Wireshark's decoder: two descriptions of the
+ * protocol by different people.
  *
  * Left out is what Wireshark 4.0 is known to read wrongly, field by field in {@linkcode UNREAD} and
  * {@linkcode MISREAD}.
@@ -19,6 +20,7 @@ import {
   type Qid,
   TYPE,
 } from "../lib/p9/mod.ts";
+import { type Half, readCapture, Session, wiresharkName } from "../lib/trace/mod.ts";
 import { type CapturedFrame, pcapOf } from "./pcap.ts";
 
 /** Messages that Wireshark cannot read, with what it does instead. */
@@ -38,47 +40,6 @@ const UNREAD: ReadonlySet<string> = new Set([
   "Rerror.errno",
   "Tcreate.extension",
 ]);
-
-/** What Wireshark calls a field: by message and field, or by field in all others. */
-const NAMES: Readonly<Record<string, string>> = {
-  "Rstatfs.type": "fstype",
-  "Rstatfs.bsize": "blksize",
-  "Tlopen.flags": "statmode",
-  "Tlcreate.flags": "lcreate.flags",
-  "Tlcreate.name": "filename",
-  "Tcreate.name": "filename",
-  "Tcreate.mode": "mode",
-  "Topen.mode": "mode",
-  "Tmknod.dfid": "fid",
-  "Tmkdir.dfid": "fid",
-  "Tmknod.major": "mknod.major",
-  "Tmknod.minor": "mknod.minor",
-  "Tgetattr.request_mask": "getattr.flags",
-  "Rgetattr.valid": "getattr.flags",
-  "Tsetattr.valid": "setattr.flags",
-  "Txattrcreate.attr_size": "size",
-  "Txattrcreate.flags": "xattr.flag",
-  "Tlock.type": "lock.type",
-  "Tlock.flags": "lock.flag",
-  "Tlock.start": "lock.start",
-  "Tlock.length": "lock.length",
-  "Tlock.proc_id": "lock.procid",
-  "Rlock.status": "lock.status",
-  "Trenameat.olddirfid": "dfid",
-  "Trenameat.newdirfid": "newfid",
-  "Tunlinkat.dirfd": "dfid",
-  "Tunlinkat.flags": "unlinkat.flags",
-  client_id: "wname",
-  data_version: "dataversion",
-  mode: "statmode",
-  msize: "maxsize",
-  n_uname: "uid",
-  name: "wname",
-  newname: "wname",
-  oldname: "wname",
-  symtgt: "wname",
-  target: "wname",
-};
 
 /** The messages of a dialect that Wireshark reads. */
 function comparable(dialect: Dialect): Kind[] {
@@ -175,7 +136,7 @@ function wanted(message: Message, dialect: Dialect): Shown {
   for (const field of LAYOUT.get(message.kind)?.fields ?? []) {
     const full = `${message.kind}.${field.name}`;
     if (UNREAD.has(full) || (field.extended && dialect === "9P2000")) continue;
-    const name = NAMES[full] ?? NAMES[field.name] ?? field.name;
+    const name = wiresharkName(message.kind, field.name);
     const value = values[field.name];
     if (field.name.endsWith("_nsec")) continue;
     if (field.name.endsWith("_sec")) {
@@ -259,10 +220,24 @@ async function tshark(frames: readonly CapturedFrame[]): Promise<Shown[]> {
   }
 }
 
+/** What `trace` makes of the same capture: its messages in the order of the packets. */
+async function traced(frames: readonly CapturedFrame[]): Promise<(Message | null)[]> {
+  const halves: Half[] = [];
+  const session = new Session([{
+    transaction: ({ request, reply }) => {
+      for (const half of [request, reply]) if (half !== null) halves.push(half);
+    },
+  }], { needs: "messages" });
+  const capture = new Blob([pcapOf(frames)]).stream();
+  const { problems } = await readCapture(capture, session);
+  assert.deepEqual(problems, []);
+  return halves.sort((a, b) => a.time - b.time).map(({ message }) => message);
+}
+
 const ROUNDS = 12;
 
 for (const dialect of DIALECTS) {
-  Deno.test(`encode() writes ${dialect} that tshark reads as we mean it`, async () => {
+  Deno.test(`tshark reads ${dialect} as encode() and trace mean it`, async () => {
     const numbers = new Numbers(DIALECTS.indexOf(dialect) + 1);
     const messages: Message[] = [
       { kind: "Tversion", tag: NOTAG, msize: 1 << 24, version: dialect },
@@ -272,15 +247,20 @@ for (const dialect of DIALECTS) {
     for (let round = 0; round < ROUNDS; round++) {
       for (const kind of kinds) messages.push(numbers.message(kind, dialect));
     }
-    const shown = await tshark(messages.map((message) => ({
+    const frames = messages.map((message): CapturedFrame => ({
       from: message.kind.startsWith("T") ? "client" : "server",
       bytes: encode(message, dialect),
-    })));
+    }));
+    const shown = await tshark(frames);
     assert.equal(shown.length, messages.length);
+    const read = await traced(frames);
+    assert.equal(read.length, messages.length);
     let compared = 0;
     for (const [i, message] of messages.entries()) {
       const have = shown[i] ?? new Map();
-      for (const [name, values] of wanted(message, dialect)) {
+      const ours = read[i] ?? null;
+      assert.ok(ours !== null, `trace cannot read ${message.kind}`);
+      for (const [name, values] of wanted(ours, dialect)) {
         const got = (have.get(name) ?? []).map((value: string) => normalize(name, value));
         assert.deepEqual(got, values, `${message.kind} ${name}`);
         compared += values.length;
