@@ -40,7 +40,7 @@ export interface LinuxClientReport {
 
 /** What a kernel prints when something is wrong with it. */
 export const OOPS: RegExp =
-  /BUG:|Oops|general protection|kernel NULL pointer|unable to handle|Call Trace|WARNING:|KASAN|UBSAN|kernel panic|soft lockup|hard LOCKUP|rcu.*stall|hung_task|blocked for more than|refcount_t|use-after-free|list_(?:add|del) corruption|slab-|Bad page|usercopy:/i;
+  /BUG:|kernel BUG at|Oops:|general protection|kernel NULL pointer|unable to handle|WARNING:|KASAN|UBSAN|kernel panic|soft lockup|hard LOCKUP|rcu.*stall|hung_task|blocked for more than|refcount_t|use-after-free|list_(?:add|del) corruption|slab-|Bad page|usercopy:/i;
 
 /** Ways to mount, one after the other. */
 const MOUNTS = [
@@ -98,10 +98,9 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
   const { seed = 1, timeMs = 600_000, signal } = options;
   const findings = new Map<string, Finding>();
   await using server = new LyingServer({ seed, idleMs: 1500 });
-  let guest = await Guest.boot();
+  let guest = await bootQuietly();
   try {
     const kernel = (await guest.check("uname -rv")).trim();
-    await guest.check("echo 8 >/proc/sys/kernel/printk; dmesg -c >/dev/null");
     const started = performance.now();
     let rounds = 0;
     let mounts = 0;
@@ -150,7 +149,7 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
           add("hang", what, `${where}\n${error}`);
         }
         await guest[Symbol.asyncDispose]();
-        guest = await Guest.boot();
+        guest = await bootQuietly();
       }
       rounds++;
       options.onProgress?.(report());
@@ -159,6 +158,13 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
   } finally {
     await guest[Symbol.asyncDispose]();
   }
+}
+
+/** Boots a guest whose console tells everything, and whose log is empty. */
+async function bootQuietly(): Promise<Guest> {
+  const guest = await Guest.boot();
+  await guest.check("echo 8 >/proc/sys/kernel/printk; dmesg -c >/dev/null");
+  return guest;
 }
 
 /** Lists processes that sleep without being killable, twice, two seconds apart. */

@@ -83,6 +83,11 @@ export class RingDevice implements AsyncDisposable {
     assert.deepEqual(list(this.root), ["data", "lock", ...names].sort());
   }
 
+  /** Check that the file that attacks read and write is as it was. */
+  assertWhole(): void {
+    assert.deepEqual(Deno.readFileSync(`${this.root}/data`), DATA);
+  }
+
   /** Take back what was made in the export, by whatever name: a name may be torn between two. */
   tidy(): void {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {

@@ -3,7 +3,20 @@
  *
  * @module
  */
-import { DATA, HOLE, LOW, type Machine, REPLY, REQUEST, ROOM, TABLE } from "./ring_machine.ts";
+import assert from "node:assert/strict";
+import {
+  chainOf,
+  DATA,
+  desc,
+  HOLE,
+  LOW,
+  type Machine,
+  meanwhile,
+  REPLY,
+  REQUEST,
+  ROOM,
+  TABLE,
+} from "./ring_machine.ts";
 import { GETATTR } from "./ring_attacks.ts";
 import { read, write } from "./ring_frames.ts";
 import type { RMessage, TMessage } from "../p9/mod.ts";
@@ -29,13 +42,17 @@ export interface Race {
   readonly isIndirect?: boolean;
 }
 
+/** Encodes names. */
 export const utf8 = new TextEncoder();
+/** Numbers as bytes, two each. */
 export const u16 = (...values: number[]): Uint8Array =>
   new Uint8Array(Uint16Array.from(values).buffer);
+/** Numbers as bytes, four each. */
 export const u32 = (...values: number[]): Uint8Array =>
   new Uint8Array(Uint32Array.from(values).buffer);
 /** A name that may be, and one as long that leads to a sentinel. */
 export const NAMES = { one: utf8.encode("ok_name"), other: utf8.encode("../../x") };
+/** Where the name is in a Tlcreate and its like. */
 export const OFFSET_OF_NAME = 13;
 /** Guest address of a field of descriptor 1, the reply's, in the queue's table. */
 export const REPLY_DESC = LOW + 16;
@@ -43,11 +60,14 @@ export const REPLY_DESC = LOW + 16;
 /** Says something from where no race is. */
 export const aside = (machine: Machine, message: TMessage): Promise<RMessage> =>
   machine.say(message, REQUEST + 0x4000);
+/** Gives fid 6 back. */
 export const clunk = (machine: Machine): Promise<RMessage> =>
   aside(machine, { kind: "Tclunk", tag: 1, fid: 6 });
+/** Makes fid 6 the root. */
 export const file = (machine: Machine): Promise<RMessage> =>
   aside(machine, { kind: "Twalk", tag: 1, fid: 0, newfid: 6, wname: [] });
 
+/** What is changed while the device reads it. */
 export const RACES: Readonly<Record<string, Race>> = {
   "the name of a Tlcreate": {
     request: { kind: "Tlcreate", tag: 7, fid: 6, name: "ok_name", flags: 2, mode: 0o644, gid: 0 },
@@ -169,3 +189,50 @@ export const RACES: Readonly<Record<string, Race>> = {
 
 /** Rounds of each race. */
 export const ROUNDS = 150;
+
+/**
+ * Run a race: the same request so many times, while a second processor flips what it consists of.
+ *
+ * @param tidy Is called after each time that the request was carried out.
+ */
+export async function raceOn(
+  machine: Machine,
+  race: Race,
+  rounds: number,
+  tidy: () => void,
+): Promise<void> {
+  await file(machine);
+  const at = race.at < LOW ? REQUEST + race.at : race.at;
+  const [ram] = machine.rams;
+  const good = machine.putRequest(race.request);
+  const before = machine.snapshot();
+  const flip = { one: race.one, other: race.other, at: at - LOW, fd: ram.fd, size: ram.size };
+  const flips = await meanwhile({ kind: "flip", ...flip }, async () => {
+    for (let round = 0; round < rounds; round++) {
+      const chain = chainOf([good], [[REPLY, ROOM]]);
+      if (race.isIndirect === true) {
+        machine.describe(chain, 0, TABLE);
+        machine.describe([desc(TABLE, 32, INDIRECT)]);
+      } else machine.describe(chain);
+      machine.raw.offer(0);
+      machine.kick();
+      const [entry] = await machine.used();
+      assert.ok(entry !== undefined && entry.id === 0 && entry.length <= ROOM);
+      if (entry.length === 0) continue;
+      const { kind } = machine.decode(machine.get(REPLY, entry.length));
+      if (kind === "Rlerror") continue;
+      tidy();
+      await race.undo?.(machine);
+    }
+  });
+  assert.ok(flips > 0, "the second processor was at work");
+  machine.assertUntouched(
+    before,
+    [REPLY, ROOM],
+    [at, race.one.length],
+    [REQUEST + 0x4000, 100],
+    [TABLE, 32],
+    [LOW, 0x400],
+  );
+  await clunk(machine);
+}
