@@ -12,7 +12,6 @@ import {
   type CodecProgress,
   type CodecSpecimen,
   type CodecTask,
-  DIGEST_CASES,
   SHARED,
   SHARED_BYTES,
 } from "./codec_task.ts";
@@ -52,7 +51,7 @@ export interface CodecReport {
   /** Frames that reached something new. */
   readonly corpus: readonly CodecSpecimen[];
   /**
-   * Hash over the first {@linkcode DIGEST_CASES} cases, or all if there were fewer: it depends on
+   * Hash over the first `DIGEST_CASES` cases, or all if there were fewer: it depends on
    * the seed and the dialects alone.
    */
   readonly digest: number;
@@ -258,5 +257,3 @@ export function shrinkFrame(
   }
   return best;
 }
-
-export { DIGEST_CASES };

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { encode, formatMessage, NOFID, NOTAG, type TMessage } from "../p9/mod.ts";
+import { encode, formatMessage, kindOf, NOFID, NOTAG, type TMessage } from "../p9/mod.ts";
 import { FrameMaker } from "./codec_frames.ts";
 import { Dice } from "./dice.ts";
 import type { RawConnection, Target } from "./target.ts";
@@ -84,6 +84,8 @@ class FramesRun {
   readonly #maker: FrameMaker;
   #connection: RawConnection | null = null;
   #connections = 0;
+  /** Tags of everything that was sent on the connection. */
+  readonly #asked = new Set<number>();
 
   constructor(options: CodecFramesOptions) {
     this.#options = options;
@@ -140,6 +142,8 @@ class FramesRun {
   async #open(): Promise<RawConnection> {
     const connection = await this.#target.connect();
     this.#connections++;
+    this.#asked.clear();
+    this.#asked.add(1);
     for (const message of OPENING) {
       await connection.send(encode(message, "9P2000.L"));
       const reply = await connection.receive(5 * this.#patienceMs);
@@ -153,7 +157,8 @@ class FramesRun {
 
   /** Sends a frame and a question after it, and takes answers up to that of the question. */
   async #send(connection: RawConnection, frame: Uint8Array): Promise<Met> {
-    const asked = new Set([PROBE_TAG]);
+    // Answers may be late, those to cases before among them.
+    const asked = this.#asked.add(PROBE_TAG);
     if (frame.length >= 7) asked.add((frame[5] ?? 0) | (frame[6] ?? 0) << 8);
     await connection.send(frame);
     const announced = frame.length < 4 ? 4 : new DataView(frame.buffer).getUint32(0, true);
@@ -162,13 +167,14 @@ class FramesRun {
       await connection.send(new Uint8Array(announced - frame.length));
       if (frame.length < 7) asked.add(0).add((frame[5] ?? 0) | (frame[6] ?? 0) << 8);
     }
-    // Bytes behind the end of a message are messages of their own, with any tag.
-    const isTrue = announced === frame.length || announced > frame.length;
+    // Bytes behind the end that a message tells are messages of their own, with any size and tag.
+    const isTrue = announced >= frame.length;
+    const cannotBe = announced < 7 || announced > MSIZE;
     await connection.send(encode(PROBE, "9P2000.L"));
     for (;;) {
       const reply = await connection.receive(this.#patienceMs);
       if (reply === null) return "closed";
-      if (reply === undefined) return announced > MSIZE || !isTrue ? "waits" : "silent";
+      if (reply === undefined) return cannotBe ? "waits" : isTrue ? "silent" : "closed";
       if (reply.length < 7) return { wrong: "a reply that is no frame" };
       const view = new DataView(reply.buffer, reply.byteOffset, reply.length);
       const tag = view.getUint16(5, true);
@@ -229,7 +235,10 @@ class FramesRun {
     origin: string,
   ): void {
     const type = frame[4] ?? 0;
-    const bucket = `codec/${oracle}/${what.replace(/\d+/g, "N")}/${type}`;
+    const name = kindOf(type) ?? `type ${type}`;
+    // A request that is a reply is one cause, and so is a hang-up of ours, whatever the frame was.
+    const cause = what.includes("SIGPIPE") ? "any" : name.startsWith("R") ? "an R-message" : name;
+    const bucket = `codec/${oracle}/${what.replace(/\d+/g, "N")}/${cause}`;
     if (this.#findings.has(bucket)) return;
     const lines = OPENING.map((message) => `${formatMessage(message)}\n`).join("");
     const finding: Finding = {
@@ -237,7 +246,7 @@ class FramesRun {
       engine: "codec",
       severity,
       bucket,
-      message: `After a frame of type ${type}: ${what}`,
+      message: `After a frame of ${name}: ${what}`,
       origin,
       reproducer: `${lines}raw ${frame.toHex()}\n`,
       messages: OPENING.length + 1,

@@ -52,3 +52,47 @@ export {
 } from "./target_kinds.ts";
 export { ownUser } from "./target_kinds.ts";
 export type * from "./types.ts";
+export {
+  type LinuxClientOptions,
+  type LinuxClientReport,
+  runLinuxClient,
+} from "./clients_linux.ts";
+export {
+  Liar,
+  type LiarOptions,
+  LyingServer,
+  type LyingServerOptions,
+} from "./clients_mischief.ts";
+export {
+  type MaliciousServerOptions,
+  type MaliciousServerReport,
+  runMaliciousServer,
+} from "./clients_run.ts";
+export {
+  FrameMaker,
+  type FrameOptions,
+  type Mutation,
+  MUTATIONS,
+  type Specimen,
+} from "./codec_frames.ts";
+export {
+  type Codec,
+  CODEC_CHECKS,
+  type CodecCheck,
+  type CodecFault,
+  CodecOracle,
+  OUR_CODEC,
+} from "./codec_oracle.ts";
+export { type CodecOptions, type CodecReport, runCodec } from "./codec_run.ts";
+export { type CodecSpecimen, DIGEST_CASES } from "./codec_task.ts";
+export { type CodecFramesOptions, type CodecFramesReport, runCodecFrames } from "./codec_target.ts";
+export { Dice } from "./dice.ts";
+export {
+  formatRingTable,
+  RING_GROUPS,
+  type RingGroup,
+  type RingOptions,
+  type RingReport,
+  type RingRow,
+  runRing,
+} from "./ring_run.ts";
