@@ -42,7 +42,6 @@ export type Task =
 
 function run(task: Task): number {
   using memory = MappedMemory.shared(task.fd, task.size);
-  scope.postMessage("running");
   const { stop } = task;
   let rounds = 0;
   if (task.kind === "flip") {
@@ -52,10 +51,12 @@ function run(task: Task): number {
       // Of uneven length, so that no pace of the device's falls in with this one.
       bytes.set(rounds % 3 === 0 ? one : other, at);
       for (let i = rounds % 61; i > 0; i--) Atomics.load(stop, 0);
-      rounds++;
+      // Only who has been at work once runs: a short task could be over before that.
+      if (rounds++ === 0) scope.postMessage("running");
     }
     return rounds;
   }
+  scope.postMessage("running");
   const { availIndex, usedIndex, queueSize, kick } = task;
   const ring = new Uint16Array(memory.bytes.buffer);
   let last = -1;
