@@ -49,9 +49,12 @@ async function conform(): Promise<Finding | undefined> {
   return undefined;
 }
 
+/** A finding, and under which model of security it was made. */
+type ModelFinding = Finding & { readonly securityModel?: string };
+
 /** Cases out of the model, over a socket under the two models of security that differ most. */
-async function model(seconds: number, wanted: string): Promise<readonly Finding[]> {
-  const all: Finding[] = [];
+async function model(seconds: number, wanted: string): Promise<readonly ModelFinding[]> {
+  const all: ModelFinding[] = [];
   const old = wanted === "all" ? [] : JSON.parse(wanted) as string[];
   for (const securityModel of ["none", "mapped-file"] as const) {
     using exported = new TemporaryExport(securityModel === "none");
@@ -72,9 +75,10 @@ async function model(seconds: number, wanted: string): Promise<readonly Finding[
       verify: 1,
       maxFindings: wanted === "all" ? 0 : 1,
     });
-    all.push(
-      ...findings.filter(({ bucket, verdict }) => verdict !== "XFAIL" && !old.includes(bucket)),
-    );
+    for (const finding of findings) {
+      if (finding.verdict === "XFAIL" || old.includes(finding.bucket)) continue;
+      all.push({ ...finding, securityModel });
+    }
     if (all.length > 0 && wanted !== "all") break;
   }
   return all;
@@ -89,7 +93,7 @@ async function main(): Promise<number> {
   const [engine, seconds] = [Deno.args[0], Number(Deno.args[1])];
   umask(0);
   const known = Deno.args[2] ?? "[]";
-  let findings: readonly Finding[];
+  let findings: readonly ModelFinding[];
   if (engine === "model") findings = await model(seconds, known);
   else if (engine === "codec") {
     ({ findings } = await runCodec({ seed: SEED, timeMs: seconds * 1000 }));
@@ -97,8 +101,10 @@ async function main(): Promise<number> {
     const finding = await conform();
     findings = finding === undefined ? [] : [finding];
   }
-  for (const { oracle, bucket, message } of findings.slice(0, known === "all" ? undefined : 1)) {
-    console.log(JSON.stringify({ oracle, bucket, message }));
+  for (const finding of findings.slice(0, known === "all" ? undefined : 1)) {
+    const { oracle, bucket, message, securityModel, reproducer } = finding;
+    const way = securityModel === undefined ? {} : { securityModel, reproducer };
+    console.log(JSON.stringify({ oracle, bucket, message, ...way }));
   }
   return findings.length > 0 ? 1 : 0;
 }
