@@ -290,13 +290,8 @@ async function baseline(
       throw new Error(`Cannot try mutants: ${engine} finds ${found.message} without any`);
     }
   }
-  const known = await ask(
-    "model",
-    tree,
-    SHARE.model,
-    "all",
-    slow,
-  );
+  if (!engines.includes("model")) return "[]";
+  const known = await ask("model", tree, SHARE.model, "all", slow);
   for (const { message } of known) console.log(`known without any mistake: ${message}`);
   return JSON.stringify(known.map(({ bucket }) => bucket ?? ""));
 }
