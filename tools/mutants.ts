@@ -283,7 +283,7 @@ async function baseline(
   slow: number,
   engines: readonly Engine[],
 ): Promise<string> {
-  for (const engine of ["conform", "codec"] as const) {
+  for (const engine of ["conform", "codec", "ring"] as const) {
     if (!engines.includes(engine)) continue;
     const [found] = await ask(engine, tree, SHARE[engine] * slow, "[]", slow);
     if (found !== undefined) {
