@@ -14,44 +14,6 @@ export {
   type Step,
   unpackCase,
 } from "./case.ts";
-export * from "./conform.ts";
-export { CorpusFolder, type CorpusState } from "./corpus.ts";
-export * from "./differential.ts";
-export { fuzzModel, type FuzzOptions, type Subject } from "./engine_model.ts";
-export { TemporaryExport } from "./export.ts";
-export type { Fixture } from "./export.ts";
-export { bucketOf, type Found, readReproducer, type Report, slugOf } from "./findings.ts";
-export { generateCase, type GenerateOptions } from "./generate.ts";
-export { MODEL_ORACLES } from "./oracles/all.ts";
-export type { Complaint } from "./oracles/oracle.ts";
-export { type Profile, profileOf, PROFILES } from "./profiles.ts";
-export { Replayer, type ReplayOptions } from "./replay.ts";
-export {
-  formatFinding,
-  formatProgress,
-  formatReport,
-  REPORT_FORMATS,
-  type ReportFormat,
-} from "./reports.ts";
-export type { Outcome } from "./runner.ts";
-export * from "./script.ts";
-export * from "./script_files.ts";
-export * from "./script_match.ts";
-export * from "./script_own.ts";
-export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
-export {
-  dialTarget,
-  type DialTargetOptions,
-  isLocal,
-  type OwnOptions,
-  OwnTarget,
-  parseTargetAddress,
-  SpawnedTarget,
-  type SpawnOptions,
-  type TargetAddress,
-} from "./target_kinds.ts";
-export { ownUser } from "./target_kinds.ts";
-export type * from "./types.ts";
 export {
   type LinuxClientOptions,
   type LinuxClientReport,
@@ -84,9 +46,27 @@ export {
   OUR_CODEC,
 } from "./codec_oracle.ts";
 export { type CodecOptions, type CodecReport, runCodec } from "./codec_run.ts";
-export { type CodecSpecimen, DIGEST_CASES } from "./codec_task.ts";
 export { type CodecFramesOptions, type CodecFramesReport, runCodecFrames } from "./codec_target.ts";
+export { type CodecSpecimen, DIGEST_CASES } from "./codec_task.ts";
+export * from "./conform.ts";
+export { CorpusFolder, type CorpusState } from "./corpus.ts";
 export { Dice } from "./dice.ts";
+export * from "./differential.ts";
+export { fuzzModel, type FuzzOptions, type Subject } from "./engine_model.ts";
+export { type Fixture, TemporaryExport } from "./export.ts";
+export { bucketOf, type Found, readReproducer, type Report, slugOf } from "./findings.ts";
+export { generateCase, type GenerateOptions } from "./generate.ts";
+export { MODEL_ORACLES } from "./oracles/all.ts";
+export type { Complaint } from "./oracles/oracle.ts";
+export { type Profile, profileOf, PROFILES } from "./profiles.ts";
+export { Replayer, type ReplayOptions } from "./replay.ts";
+export {
+  formatFinding,
+  formatProgress,
+  formatReport,
+  REPORT_FORMATS,
+  type ReportFormat,
+} from "./reports.ts";
 export {
   formatRingTable,
   RING_GROUPS,
@@ -96,3 +76,22 @@ export {
   type RingRow,
   runRing,
 } from "./ring_run.ts";
+export type { Outcome } from "./runner.ts";
+export * from "./script.ts";
+export * from "./script_files.ts";
+export * from "./script_match.ts";
+export * from "./script_own.ts";
+export type { Health, HostView, RawConnection, Received, Resources, Target } from "./target.ts";
+export {
+  dialTarget,
+  type DialTargetOptions,
+  isLocal,
+  type OwnOptions,
+  OwnTarget,
+  ownUser,
+  parseTargetAddress,
+  SpawnedTarget,
+  type SpawnOptions,
+  type TargetAddress,
+} from "./target_kinds.ts";
+export type * from "./types.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { errnoName } from "../p9/mod.ts";
-import { mainFid, pathOfTransaction } from "./about.ts";
+import { mainFid, pathOfTransaction } from "./request_path.ts";
 import { statusOf } from "./filter.ts";
 import { nameOfType, payloadLength } from "./half.ts";
 import { formatTransaction, type LineStyle } from "./text.ts";

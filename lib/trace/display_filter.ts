@@ -8,7 +8,7 @@
  */
 import { ERRNO, fieldKind, LAYOUT, LAYOUTS, parseFlags64, TYPE, type Value } from "../p9/mod.ts";
 import type { Qid } from "../p9/mod.ts";
-import { pathOfTransaction } from "./about.ts";
+import { pathOfTransaction } from "./request_path.ts";
 import { FilterError } from "./filter_error.ts";
 import type { Half, Transaction } from "./types.ts";
 import { wiresharkName } from "./wireshark.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { ERRNO, kindsOf, type Message, TYPE } from "../p9/mod.ts";
-import { pathOfTransaction } from "./about.ts";
+import { pathOfTransaction } from "./request_path.ts";
 import { parseDisplayFilter } from "./display_filter.ts";
 import { FilterError } from "./filter_error.ts";
 import { nameOfType } from "./half.ts";

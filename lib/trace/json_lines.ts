@@ -12,7 +12,7 @@ import {
   messageToJson,
   type Value,
 } from "../p9/mod.ts";
-import { pathOfTransaction } from "./about.ts";
+import { pathOfTransaction } from "./request_path.ts";
 import { statusOf } from "./filter.ts";
 import { payloadLength } from "./half.ts";
 import { type HalfLine, TRACE_SCHEMA, type TraceLine } from "./json_schema.ts";

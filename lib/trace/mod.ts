@@ -5,8 +5,8 @@
  * @module
  */
 export { Account, formatProblem, type Problem, type ProblemName, PROBLEMS } from "./account.ts";
-export { Collector, type RingHandle } from "./collector.ts";
 export * from "./chosen.ts";
+export { Collector, type RingHandle } from "./collector.ts";
 export * from "./csv_lines.ts";
 export {
   diffCaptures,
@@ -18,22 +18,19 @@ export {
 } from "./diff.ts";
 export { ExchangeRecord } from "./exchange.ts";
 export { FileTallies, FileTally } from "./file_tally.ts";
-export { Budget, Framer, type FramerOptions } from "./framer.ts";
-export { Histogram, type Octave } from "./histogram.ts";
-export { importLog, type ImportReport } from "./import_log.ts";
-export { injecting, type Injection, parseInjection } from "./inject.ts";
-export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
-export { formatAddress, formatEndpoint } from "./ip.ts";
-export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";
 export * from "./filter.ts";
 export { FilterError } from "./filter_error.ts";
 export { Budget, Framer, type FramerOptions } from "./framer.ts";
 export { nameOfType, payloadLength } from "./half.ts";
 export { Histogram, type Octave } from "./histogram.ts";
+export { importLog, type ImportReport } from "./import_log.ts";
+export { injecting, type Injection, parseInjection } from "./inject.ts";
+export { captureInterface, type InterfaceOptions, type InterfaceSink } from "./interface.ts";
 export { formatAddress, formatEndpoint } from "./ip.ts";
 export * from "./json_lines.ts";
 export * from "./json_read.ts";
 export { TRACE_SCHEMA } from "./json_schema.ts";
+export { Last, Rotate, type RotatedFile, type RotateOptions } from "./keep.ts";
 export { LINKTYPES } from "./link.ts";
 export { formatFinding, Lint, type Report } from "./lint.ts";
 export { Packets, type PacketSink } from "./packets.ts";
@@ -90,9 +87,8 @@ export {
 } from "./summary_text.ts";
 export { observed, type TapOptions } from "./tap.ts";
 export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
-export { Top, type TopOptions } from "./top.ts";
-export { DEFAULT_PORTS, type TcpCounts, type TcpOptions } from "./tcp.ts";
 export * from "./text.ts";
 export { type Stamp, TextLines, type TextOptions } from "./text_lines.ts";
+export { Top, type TopOptions } from "./top.ts";
 export type * from "./types.ts";
 export { WIRESHARK_NAMES, wiresharkName } from "./wireshark.ts";

@@ -19,7 +19,7 @@ export function pathOfTransaction({ request, paths }: Transaction): string {
 }
 
 /** Path of the file that a request is about, by the path of its fid, which is known. */
-function aboutOf(request: Message, path: string): string {
+export function aboutOf(request: Message, path: string): string {
   switch (request.kind) {
     case "Tlcreate":
     case "Tcreate":

@@ -16,14 +16,18 @@ import {
   negotiate,
   NOFID,
   REPLY,
+  RREAD_HEADER,
   type TKind,
   tryDecode,
+  TWRITE_HEADER,
   TYPE,
   Wire,
 } from "../p9/mod.ts";
 import { errnoOfText } from "./error_texts.ts";
+import { ExchangeRecord } from "./exchange.ts";
 import { Fids } from "./fids.ts";
 import { decodeHalf } from "./half.ts";
+import { aboutOf } from "./request_path.ts";
 import type {
   Clock,
   Conversation,
@@ -34,14 +38,13 @@ import type {
   Outcome,
   RingTimes,
   Subject,
-  Tally,
   Transaction,
 } from "./types.ts";
 
 /** What a {@linkcode Session} is to do. */
 export interface SessionOptions {
   /**
-   * What its observers need: `counts` for frames, gaps and tallies, `messages` for transactions too.
+   * What its observers need: `counts` for frames, gaps and exchanges, `messages` for transactions too.
    */
   readonly needs: "counts" | "messages";
   /** Bytes of each payload to keep in a transaction. Default: all. */
@@ -64,6 +67,8 @@ for (const kind of Object.keys(REPLY) as TKind[]) {
 const CHANGING: readonly TKind[] = [
   "Tversion", "Tauth", "Tattach", "Twalk", "Tlopen", "Topen", "Tlcreate", "Tcreate", "Trename",
   "Trenameat", "Tunlinkat", "Txattrwalk", "Txattrcreate",
+  // Those that say only in their names what they are about.
+  "Tmkdir", "Tmknod", "Tsymlink", "Tlink",
 ];
 for (const kind of CHANGING) CHANGES[TYPE[kind]] = 1;
 for (const kind of ["Tread", "Twrite"] as const) HAS_OFFSET[TYPE[kind]] = 1;
@@ -96,8 +101,7 @@ class Pending {
   /** What the fid stands for. */
   path = "";
   subject: Subject = "unknown";
-  offset = -1;
-  asked = 0;
+  offset = 0;
   /** For a Tflush: what it is to flush, and the sequence by which to know it again. */
   flushes: Pending | null = null;
   flushedSequence = 0;
@@ -129,34 +133,13 @@ class State {
   }
 }
 
-/** What all observers are shown: its fields are set anew for each transaction. */
-class Shown implements Tally {
-  conversation: Conversation = { id: 0, transport: "log", client: "", server: "" };
-  type = 0;
-  tag = 0;
-  outcome: Outcome = "answered";
-  requestTime = -1;
-  replyTime = -1;
-  requestSize = 0;
-  replySize = 0;
-  isError = false;
-  errno = 0;
-  depth = 0;
-  fid = NOFID;
-  path = "";
-  subject: Subject = "unknown";
-  offset = -1;
-  asked = 0;
-  moved = 0;
-}
-
 /**
  * Pairs the messages of any number of conversations and tells observers of the transactions.
  *
  * Takes what a framer finds through the methods of an {@linkcode Observer}, and hands on to its own
  * observers what it is told, with transactions added.
  */
-export class Session implements Required<Omit<Observer, "tally" | "transaction" | "finding">> {
+export class Session implements Required<Omit<Observer, "exchange" | "transaction" | "finding">> {
   readonly #observers: readonly Observer[];
   /** Those that want frames, and those that count: asked once, not for each message. */
   readonly #framing: readonly Observer[];
@@ -164,7 +147,8 @@ export class Session implements Required<Omit<Observer, "tally" | "transaction" 
   readonly #wantsMessages: boolean;
   readonly #payload: number;
   readonly #states = new Map<number, State>();
-  readonly #shown = new Shown();
+  /** What all who count are shown: filled anew for each transaction. */
+  readonly #shown = new ExchangeRecord();
   /** The conversation of the last frame, which is most often that of the next. */
   #last: State | null = null;
   #wire: Wire | null = null;
@@ -175,7 +159,10 @@ export class Session implements Required<Omit<Observer, "tally" | "transaction" 
     this.#observers = observers;
     this.#framing = observers.filter(({ frame }) => frame !== undefined);
     this.#wantsMessages = options.needs === "messages";
-    this.#counting = observers.filter(({ tally }) => tally !== undefined);
+    // Who wants transactions can count by them.
+    this.#counting = observers.filter(({ exchange, transaction }) =>
+      exchange !== undefined && (!this.#wantsMessages || transaction === undefined)
+    );
     this.#payload = options.payload ?? Infinity;
   }
 
@@ -261,13 +248,9 @@ export class Session implements Required<Omit<Observer, "tally" | "transaction" 
     pending.fid = fid;
     pending.path = hasFid ? state.fids.pathOf(fid) : "";
     pending.subject = hasFid ? state.fids.subjectOf(fid) : "unknown";
-    if (HAS_OFFSET[type] === 1 && end - start >= 23) {
-      pending.offset = u32(bytes, start + 11) + u32(bytes, start + 15) * 2 ** 32;
-      pending.asked = u32(bytes, start + 19);
-    } else {
-      pending.offset = -1;
-      pending.asked = 0;
-    }
+    pending.offset = HAS_OFFSET[type] === 1 && end - start >= 23
+      ? u32(bytes, start + 11) + u32(bytes, start + 15) * 2 ** 32
+      : 0;
     pending.flushes = null;
     if (type === TYPE.Tflush && end - start >= 9) {
       const old = state.slots.get(u16(bytes, start + 7));
@@ -434,23 +417,18 @@ export class Session implements Required<Omit<Observer, "tally" | "transaction" 
     const shown = this.#shown;
     shown.conversation = state.conversation;
     shown.type = Math.max(0, type - 1);
-    shown.tag = tag;
     shown.outcome = "unasked";
-    shown.isError = isError;
-    shown.errno = errno;
-    shown.requestTime = -1;
-    shown.replyTime = frame.time;
-    shown.fid = NOFID;
-    shown.subject = "unknown";
-    shown.asked = 0;
+    shown.errno = isError && errno === 0 ? -1 : errno;
+    shown.started = frame.time;
+    shown.ended = frame.time;
     shown.requestSize = 0;
     shown.replySize = frame.size;
     shown.depth = state.active;
     shown.path = "";
-    shown.offset = -1;
-    shown.moved = movedBy(frame, type);
+    shown.offset = 0;
+    shown.moved = 0; // nobody knows that it is not for another request
     this.#number++;
-    for (const observer of this.#counting) observer.tally?.(shown);
+    for (const observer of this.#counting) observer.exchange?.(shown);
     if (half === null) return;
     this.#tell({
       number: this.#number,
@@ -483,23 +461,22 @@ export class Session implements Required<Omit<Observer, "tally" | "transaction" 
     const shown = this.#shown;
     shown.conversation = state.conversation;
     shown.type = pending.type;
-    shown.tag = pending.tag;
     shown.outcome = outcome;
-    shown.isError = isError;
-    shown.errno = errno;
-    shown.requestTime = pending.time;
-    shown.replyTime = reply === null ? -1 : reply.time;
-    shown.fid = pending.fid;
-    shown.subject = pending.subject;
-    shown.asked = pending.asked;
+    shown.errno = isError && errno === 0 ? -1 : errno;
+    shown.started = pending.time;
+    shown.ended = reply === null ? pending.time : reply.time;
     shown.requestSize = pending.size;
     shown.replySize = reply === null ? 0 : reply.size;
     shown.depth = pending.depth;
-    shown.path = pending.path;
+    shown.path = pending.message === null || pending.path === ""
+      ? pending.path
+      : aboutOf(pending.message, pending.path);
     shown.offset = pending.offset;
-    shown.moved = reply === null ? 0 : movedBy(reply, reply.bytes[reply.start + 4] ?? 0);
+    shown.moved = reply === null
+      ? 0
+      : movedBy(reply, reply.bytes[reply.start + 4] ?? 0, pending.size);
     this.#number++;
-    for (const observer of this.#counting) observer.tally?.(shown);
+    for (const observer of this.#counting) observer.exchange?.(shown);
     if (this.#wantsMessages) this.#tellPending(state, pending, outcome, half, errno, reply?.ring);
     // What it holds is the transaction's now.
     pending.message = null;
@@ -556,7 +533,10 @@ function errnoOf({ bytes, start, end }: Frame, dialect: Dialect, type: number): 
 }
 
 /** Bytes that a reply says were read or written. */
-function movedBy({ bytes, start, end }: Frame, type: number): number {
-  const isMoving = type === TYPE.Rread || type === TYPE.Rwrite;
-  return isMoving && end - start >= 11 ? u32(bytes, start + 7) : 0;
+/** Bytes that a reply says were read or written. */
+function movedBy({ bytes, start, end, size }: Frame, type: number, requestSize: number): number {
+  if (type === TYPE.Rread) return Math.max(0, size - RREAD_HEADER);
+  if (type !== TYPE.Rwrite || end - start < 11) return 0;
+  // Nobody has written more than was sent.
+  return Math.min(Math.max(0, requestSize - TWRITE_HEADER), u32(bytes, start + 7));
 }

@@ -7,7 +7,7 @@
 import { type Dialect, encode, parseMessage } from "../p9/mod.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { TextLines, type TextOptions } from "./text_lines.ts";
-import type { Conversation, Frame, Observer, Tally, Transaction } from "./types.ts";
+import type { Conversation, Exchange, Frame, Observer, Transaction } from "./types.ts";
 
 /** When captures of tests begin. */
 export const BASE = 1_700_000_000_000_000_000n;
@@ -126,10 +126,10 @@ export async function transactionsOf(lines: readonly string[]): Promise<Transact
 }
 
 /** The numbers that come out where only they are wanted. */
-export async function talliesOf(lines: readonly string[]): Promise<Tally[]> {
-  const tallies: Tally[] = [];
-  await speak([{ tally: (each) => void tallies.push({ ...each }) }], lines, {
+export async function exchangesOf(lines: readonly string[]): Promise<Exchange[]> {
+  const exchanges: Exchange[] = [];
+  await speak([{ exchange: (each) => void exchanges.push({ ...each }) }], lines, {
     needs: "counts",
   });
-  return tallies;
+  return exchanges;
 }
