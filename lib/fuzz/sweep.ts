@@ -21,7 +21,7 @@ import { Random } from "./random.ts";
 const TAG = 1;
 const OWNER = { type: 0, start: 0n, length: 0n, proc_id: 1, client_id: "a" } as const;
 
-/** One message of each kind, that a server would take after `OPENED` or without it. */
+/** One message of each kind, that a server would take after what is in `BEFORE`. */
 const TEMPLATES: readonly Message[] = [
   { kind: "Tattach", tag: TAG, fid: 1, afid: NOFID, uname: "root", aname: ANAME, n_uname: 0 },
   { kind: "Tauth", tag: TAG, afid: 1, uname: "root", aname: ANAME, n_uname: 0 },
@@ -65,12 +65,30 @@ const TEMPLATES: readonly Message[] = [
   { kind: "Tgetlock", tag: TAG, fid: 0, ...OWNER },
 ];
 
-/** Messages that mean something for an open fid. */
-const OPENED: ReadonlySet<string> = new Set(["Tread", "Treaddir", "Tfsync", "Tlock", "Tgetlock"]);
+const OPEN: Message = { kind: "Tlopen", tag: TAG, fid: 0, flags: 0 };
+const CREATE: Message = {
+  kind: "Tlcreate",
+  tag: TAG,
+  fid: 0,
+  name: "n1",
+  flags: 0o102,
+  mode: 0o644,
+  gid: 0,
+};
+
+/** What must come before messages that mean something for an open fid only. */
+const BEFORE: Readonly<Record<string, Message>> = {
+  Treaddir: OPEN,
+  Tread: CREATE,
+  Twrite: CREATE,
+  Tfsync: CREATE,
+  Tlock: CREATE,
+  Tgetlock: CREATE,
+};
 
 interface Odd {
   readonly bytes: Uint8Array;
-  readonly isOpened: boolean;
+  readonly before: Message | null;
 }
 
 /** A message with each of its names in turn being none. */
@@ -94,7 +112,7 @@ const ODD_NAMES: readonly string[] = ["", ".", "..", "../outside", "/", "a\0b", 
 function makeAll(isStream: boolean): Odd[] {
   const all: Odd[] = [];
   for (const message of TEMPLATES) {
-    const isOpened = OPENED.has(message.kind);
+    const before = BEFORE[message.kind] ?? null;
     const frame = encode(message, "9P2000.L");
     const spans = fieldOffsets(new Wire(frame), 0, frame.length, "9P2000.L");
     const cuts = new Set<number>();
@@ -107,29 +125,29 @@ function makeAll(isStream: boolean): Odd[] {
         for (let i = 0; i < width; i++) {
           bytes[offset + i] = Number((value >> BigInt(8 * i)) & 0xffn);
         }
-        all.push({ bytes, isOpened });
+        all.push({ bytes, before });
       }
     }
     for (const end of cuts) {
       if (end < HEADER_SIZE || end >= frame.length) continue;
       const bytes = frame.slice(0, end);
       bytes[0] = end;
-      all.push({ bytes, isOpened });
+      all.push({ bytes, before });
     }
-    for (const odd of withOddNames(message)) all.push({ bytes: encode(odd, "9P2000.L"), isOpened });
+    for (const odd of withOddNames(message)) all.push({ bytes: encode(odd, "9P2000.L"), before });
     const longer = new Uint8Array(frame.length + 1);
     longer.set(frame);
     longer[0] = longer.length;
-    all.push({ bytes: longer, isOpened });
+    all.push({ bytes: longer, before });
   }
-  for (const reply of REPLIES) all.push({ bytes: reply, isOpened: false });
+  for (const reply of REPLIES) all.push({ bytes: reply, before: null });
   for (const type of STRANGE_TYPES) {
-    all.push({ bytes: Uint8Array.of(7, 0, 0, 0, type, TAG, 0), isOpened: false });
+    all.push({ bytes: Uint8Array.of(7, 0, 0, 0, type, TAG, 0), before: null });
   }
   for (let size = 0; isStream && size < HEADER_SIZE; size++) {
     all.push({
       bytes: Uint8Array.of(size, 0, 0, 0, 0, 0, 0).subarray(0, Math.max(4, size)),
-      isOpened: false,
+      before: null,
     });
   }
   return all;
@@ -160,7 +178,7 @@ export class Sweep {
 
   /** A conversation with one of them. */
   case(index: number): Step[] {
-    const { bytes, isOpened } = this.#all[index % this.#all.length] as Odd;
+    const { bytes, before } = this.#all[index % this.#all.length] as Odd;
     const before: Message[] = [
       { kind: "Tversion", tag: NOTAG, msize: 8192, version: "9P2000.L" },
       {
@@ -173,9 +191,9 @@ export class Sweep {
         n_uname: this.#user,
       },
     ];
-    if (isOpened) before.push({ kind: "Tlopen", tag: TAG, fid: 0, flags: 0 });
+    if (before !== null) session.push(before);
     return [
-      ...before.map((content) => ({ connection: 0, content, isJoined: false })),
+      ...session.map((content) => ({ connection: 0, content, isJoined: false })),
       stepOf(bytes),
     ];
   }
