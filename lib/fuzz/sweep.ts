@@ -179,7 +179,7 @@ export class Sweep {
   /** A conversation with one of them. */
   case(index: number): Step[] {
     const { bytes, before } = this.#all[index % this.#all.length] as Odd;
-    const before: Message[] = [
+    const session: Message[] = [
       { kind: "Tversion", tag: NOTAG, msize: 8192, version: "9P2000.L" },
       {
         kind: "Tattach",
