@@ -63,7 +63,7 @@ function childrenOf(pid: number): number[] {
 }
 
 // To take new ones: deno run -A cli/main.ts serve --help >test/help/serve.txt
-for (const command of ["", "serve", "trace"]) {
+for (const command of ["", "serve", "trace", "fuzz"]) {
   const name = command === "" ? "virtfs" : command;
   Deno.test(`${["virtfs", command].join(" ").trim()} --help is as in test/help/${name}.txt`, async () => {
     const words = command === "" ? [] : [command];
@@ -90,7 +90,7 @@ Deno.test("virtfs --version tells that of deno.json", async () => {
 });
 
 const wrong: [words: string[], line: string][] = [
-  [[], 'virtfs: a command is missing; the commands are: serve, trace, bench ("virtfs --help")'],
+  [[], 'virtfs: a command is missing; the commands are: serve, bench, fuzz ("virtfs --help")'],
   [["serv"], "virtfs: unknown command 'serv'; did you mean serve?"],
   [["banana"], `virtfs: unknown command 'banana'; "virtfs --help" lists the commands`],
   [["--verison"], "virtfs: unknown option '--verison'; did you mean --version?"],
