@@ -6,7 +6,6 @@
 import {
   bucketOf,
   formatCase,
-  generateCase,
   packCase,
   profileOf,
   readReproducer,
@@ -14,6 +13,7 @@ import {
   scriptOf,
   type Step,
   TemporaryExport,
+  UnguidedCases,
   unpackCase,
 } from "../lib/fuzz/mod.ts";
 import { umask } from "../lib/linux/mod.ts";
@@ -147,7 +147,7 @@ export function show(args: readonly string[], output: Output): Promise<number> {
   ).usage("[FILE] [options]").argument("[FILE]")
     .option("--as <FORM>", "text, python or hex", "text")
     .option("--seed <N>", "seed of a run", wholeNumber(0, 2 ** 32 - 1))
-    .option("--case <N>", "number of the case in it", wholeNumber(0, 1e12))
+    .option("--case <N>", "number of the case in it", wholeNumber(0, 9999))
     .option("--aname <NAME>", "the server's name of the tree", "")
     .option("--uid <N>", "user that the case attaches as", wholeNumber(0, 2 ** 32 - 1), 0);
   if (!parseFuzzWords(command, args)) return Promise.resolve(EXIT.done);
@@ -157,13 +157,13 @@ export function show(args: readonly string[], output: Output): Promise<number> {
   if (path !== undefined) steps = readCase(path).steps;
   else if (options.seed !== undefined && options.case !== undefined) {
     using exported = new TemporaryExport(true);
-    steps = generateCase({
+    steps = new UnguidedCases({
       seed: options.seed,
       fixtures: exported.fixtures,
       user: options.uid,
       maxConnections: 4,
       isStream: true,
-    }, options.case);
+    }).case(options.case);
   } else throw new FuzzUsageError("a FILE is missing, or --seed and --case");
   switch (options.as) {
     case "text":

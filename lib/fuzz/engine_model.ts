@@ -94,6 +94,26 @@ export async function fuzzModel(options: FuzzOptions): Promise<Report> {
   return campaign.report();
 }
 
+/** The cases of a run that its seed alone decides. */
+export class UnguidedCases {
+  readonly #options: GenerateOptions;
+  readonly #sweep: Sweep;
+
+  /** See `options`. */
+  constructor(options: GenerateOptions) {
+    this.#options = options;
+    this.#sweep = new Sweep(options.seed, options.isStream, options.user);
+  }
+
+  /** The case of a number. */
+  case(index: number): Step[] {
+    // Single odd messages come first: they are short, and what they break would hide the rest.
+    return index < this.#sweep.length
+      ? this.#sweep.case(index)
+      : generateCase(this.#options, index);
+  }
+}
+
 /** Who is to blame for a complaint. */
 interface Blamed {
   readonly complaint: Complaint;
@@ -107,7 +127,7 @@ interface Blamed {
 class Campaign {
   readonly #options: FuzzOptions;
   readonly #generate: GenerateOptions;
-  readonly #sweep: Sweep;
+  readonly #cases: UnguidedCases;
   readonly #findings = new Map<string, Found>();
   readonly #old: ReadonlySet<string>;
   readonly #masks = new Set<string>();
@@ -139,7 +159,7 @@ class Campaign {
       maxConnections: subject?.target.maxConnections ?? 1,
       isStream: subject?.target.isStream ?? true,
     };
-    this.#sweep = new Sweep(options.seed, this.#generate.isStream, options.user);
+    this.#cases = new UnguidedCases(this.#generate);
     this.#old = new Set(options.corpus?.findings().map(({ bucket }) => bucket) ?? []);
     this.#kept.push(...options.corpus?.cases() ?? []);
   }
@@ -165,10 +185,9 @@ class Campaign {
   }
 
   #make(index: number): Step[] {
-    // Single odd messages come first: they are short, and what they break would hide the rest.
-    if (index < this.#sweep.length) return this.#sweep.case(index);
+    if (index < UNGUIDED) return this.#cases.case(index);
     const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
-    const isGuided = index >= UNGUIDED && this.#kept.length > 0 && random.oneIn(2);
+    const isGuided = this.#kept.length > 0 && random.oneIn(2);
     return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);
   }
 

@@ -110,6 +110,8 @@ class Link {
   /** Whether the target must do something now: answer, or end it. */
   mustReact = false;
   isOver = false;
+  /** The step that was sent last. */
+  last = 0;
 
   constructor(number: number, raw: RawConnection) {
     this.number = number;
@@ -212,6 +214,7 @@ export class Runner {
   #send(link: Link, index: number, step: Step): void {
     const bytes = bytesOf(step, this.#options.aname);
     link.out.push(bytes);
+    link.last = index;
     if (step.content instanceof Uint8Array) return this.#sendRaw(link, index, bytes);
     const request = step.content;
     const { msize } = this.#model.session(link.number);
@@ -355,7 +358,7 @@ export class Runner {
     for (const { request } of link.pending) {
       if (request !== null) this.#model.doubt(link.number, request);
     }
-    this.#record(link.pending.at(-1)?.index ?? 0, "the connection is closed");
+    this.#record(link.last, "the connection is closed");
     if (link.mayClose) return;
     const after = waiting?.request?.kind ?? "an answer";
     this.#held = misframed(
