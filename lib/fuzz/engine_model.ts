@@ -127,7 +127,7 @@ interface Blamed {
 class Campaign {
   readonly #options: FuzzOptions;
   readonly #generate: GenerateOptions;
-  readonly #cases: UnguidedCases;
+  readonly #unguided: UnguidedCases;
   readonly #findings = new Map<string, Found>();
   readonly #old: ReadonlySet<string>;
   readonly #masks = new Set<string>();
@@ -159,7 +159,7 @@ class Campaign {
       maxConnections: subject?.target.maxConnections ?? 1,
       isStream: subject?.target.isStream ?? true,
     };
-    this.#cases = new UnguidedCases(this.#generate);
+    this.#unguided = new UnguidedCases(this.#generate);
     this.#old = new Set(options.corpus?.findings().map(({ bucket }) => bucket) ?? []);
     this.#kept.push(...options.corpus?.cases() ?? []);
   }
@@ -185,7 +185,7 @@ class Campaign {
   }
 
   #make(index: number): Step[] {
-    if (index < UNGUIDED) return this.#cases.case(index);
+    if (index < UNGUIDED) return this.#unguided.case(index);
     const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
     const isGuided = this.#kept.length > 0 && random.oneIn(2);
     return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);
