@@ -90,7 +90,10 @@ Deno.test("virtfs --version tells that of deno.json", async () => {
 });
 
 const wrong: [words: string[], line: string][] = [
-  [[], 'virtfs: a command is missing; the commands are: serve, bench, fuzz ("virtfs --help")'],
+  [
+    [],
+    'virtfs: a command is missing; the commands are: serve, trace, bench, fuzz ("virtfs --help")',
+  ],
   [["serv"], "virtfs: unknown command 'serv'; did you mean serve?"],
   [["banana"], `virtfs: unknown command 'banana'; "virtfs --help" lists the commands`],
   [["--verison"], "virtfs: unknown option '--verison'; did you mean --version?"],
