@@ -56,8 +56,11 @@ const FTRACE =
 const REQUEST = /^client (\S+) request (\S+) tag +(\d+)/;
 const RESPONSE = /^client (\S+) response (\S+) tag +(\d+) err (-?\d+)/;
 const DUMP = /^clnt (\S+) (\S+?)\(tag = (\d+)\)/;
-/** 16 bytes of a message, below the line that announces it. */
-const BYTES = /^\s*([0-9a-f]{3}): ((?:[0-9a-f]{2}[ :-]?){1,16})\s*$/i;
+/**
+ * Bytes of a message, below the line that announces it: 16 behind their offset in older kernels, in
+ * newer ones up to 32 and nothing else.
+ */
+const BYTES = /^\s*(?:[0-9a-f]{3}: )?((?:[0-9a-f]{2}(?:[ :-]|\s*$)){1,32})\s*$/i;
 /** `pid@seconds.fraction:v9fs_event text`, the beginning only with timestamps. */
 const QEMU = /(?:(\d+)@(\d{1,10})\.(\d{1,9}):)?\bv9fs_(\w+) (tag[ =]\d+ id[ =]\d+.*)$/;
 
@@ -136,7 +139,7 @@ class LogReader {
   }
 
   #takeBytes(text: string): boolean {
-    const [, , bytes] = BYTES.exec(text) ?? [];
+    const [, bytes] = BYTES.exec(text) ?? [];
     const dump = this.#dump;
     if (bytes === undefined || dump === null || dump.bytes.length >= 32) return false;
     for (const byte of bytes.match(/[0-9a-f]{2}/gi) ?? []) dump.bytes.push(parseInt(byte, 16));

@@ -58,6 +58,36 @@ Deno.test("importLog() reads the tracepoints of Linux", async () => {
   }
 });
 
+// As a newer kernel in a guest has printed it.
+const NEWER_FTRACE =
+  `           mount-146     [000] .....     5.911126: 9p_protocol_dump: clnt 18446612682174588032 P9_TVERSION(tag = 65535)
+15 00 00 00 64 ff ff 00 00 01 00 08 00 39 50 32 30 30 30 2e 4c 00 00 00 00 00 00 00 00 00 00 00
+
+           mount-146     [000] .N...     5.917241: 9p_client_req: client 18446612682174588032 request P9_TVERSION tag  65535
+           mount-146     [000] .....     5.945572: 9p_fid_ref: create  fid 0, refcount 1
+           mount-146     [000] .....     5.945995: 9p_protocol_dump: clnt 18446612682174588032 P9_TATTACH(tag = 0)
+1d 00 00 00 68 00 00 00 00 00 00 ff ff ff ff 06 00 6e 6f 62 6f 64 79 00 00 ff ff ff ff
+
+           mount-146     [000] .....     5.946001: 9p_client_req: client 18446612682174588032 request P9_TATTACH tag  0
+`;
+
+Deno.test("importLog() reads bytes that no offset leads", async () => {
+  const { told, report } = await read(NEWER_FTRACE);
+  assert.deepEqual([report.events, report.unknown], [4, 0]);
+  assert.deepEqual(told.map(({ message }) => message), [
+    { kind: "Tversion", tag: 65_535, msize: 65_536, version: "9P2000.L" },
+    {
+      kind: "Tattach",
+      tag: 0,
+      fid: 0,
+      afid: 0xffff_ffff,
+      uname: "nobody",
+      aname: "",
+      n_uname: 0xffff_ffff,
+    },
+  ]);
+});
+
 const QEMU = `4211@1700000000.000100:v9fs_version tag 65535 id 100 msize 8192 version 9P2000.L
 4211@1700000000.000200:v9fs_version_return tag 65535 id 100 msize 8192 version 9P2000.L
 4211@1700000000.000300:v9fs_attach tag 0 id 104 fid 0 afid -1 uname root aname /a b
