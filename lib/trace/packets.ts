@@ -237,7 +237,7 @@ export class Packets implements PacketSink {
   #describe(face: number, hasAddress: boolean, client: string, server: string): Conversation {
     const id = ++this.#conversations;
     const name = this.#names.get(face) ?? "";
-    const [, transport, rest = ""] = /^(unix|virtio) (.*?)(?: c\d+)?$/.exec(name) ?? [];
+    const [, transport, rest = ""] = /^(?:c\d+ )?(unix|virtio) (.*)$/s.exec(name) ?? [];
     if (transport === "unix" || transport === "virtio") {
       return { id, transport, client: "", server: rest };
     }
