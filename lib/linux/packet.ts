@@ -1,9 +1,10 @@
 /** Packets of network interfaces, as the kernel sees them: a ring that it fills and we empty. */
 
-import { EINVAL, EPOLLIN, SOCK_CLOEXEC } from "./constants.ts";
+import { EINVAL, EPOLLIN, SOCK_CLOEXEC, SOL_SOCKET } from "./constants.ts";
 import { Fd } from "./fd.ts";
 import { arena, arenaView, at, check, libc, LinuxError, SLOT } from "./libc.ts";
 import { MappedMemory } from "./memory.ts";
+import { tcpPortFilter } from "./packet_filter.ts";
 import { socket } from "./socket.ts";
 
 const AF_PACKET = 17;
@@ -11,6 +12,7 @@ const SOCK_RAW = 3;
 /** `ETH_P_ALL`, in network order. */
 const ALL_PROTOCOLS = 0x0300;
 const SOL_PACKET = 263;
+const SO_ATTACH_FILTER = 26;
 const PACKET_RX_RING = 5;
 const PACKET_STATISTICS = 6;
 const PACKET_VERSION = 10;
@@ -68,8 +70,10 @@ export interface PacketTaker {
   ): void;
 }
 
-/** How large the ring is. */
+/** How large the ring is, and what gets into it. */
 export interface PacketRingOptions {
+  /** Ports of TCP whose packets are wanted: of others the kernel drops what it can. All if not given. */
+  readonly ports?: readonly number[];
   /** Bytes of a block, a power of two from 128 KiB on: the largest packet fits in one. 1 MiB if not given. */
   readonly blockBytes?: number;
   /** Blocks; 32 if not given. */
@@ -114,6 +118,7 @@ export class PacketSocket implements Disposable {
     this.#fd = Fd.from(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "open a packet socket");
     let memory: MappedMemory | null = null;
     try {
+      if (options.ports !== undefined) this.#attach(tcpPortFilter(options.ports));
       this.#setWords(PACKET_VERSION, [TPACKET_V3]);
       // block_size[4] block_nr[4] frame_size[4] frame_nr[4] retire[4] private[4] features[4]
       this.#setWords(PACKET_RX_RING, [blockBytes, blocks, blockBytes, blocks, retireMs, 0, 0]);
@@ -204,6 +209,18 @@ export class PacketSocket implements Disposable {
       if (next === 0) return;
       start += next;
     }
+  }
+
+  /** Lets the kernel choose by a program. */
+  #attach(program: Uint8Array): void {
+    const c = libc();
+    arena.set(program, SLOT.NAME);
+    // struct sock_fprog: len[2], a hole, filter[8]
+    arenaView.setBigUint64(SLOT.OPTION, BigInt(program.length / 8), true);
+    arenaView.setBigUint64(SLOT.OPTION + 8, BigInt(at(SLOT.NAME)), true);
+    const { number } = this.#fd;
+    const result = c.setsockopt(number, SOL_SOCKET, SO_ATTACH_FILTER, at(SLOT.OPTION), 16);
+    if (result < 0) throw new LinuxError("attach a filter for packets", EINVAL);
   }
 
   #setWords(name: number, words: readonly number[]): void {

@@ -51,6 +51,11 @@ export interface InterfaceSink {
 export interface InterfaceOptions {
   /** Name, such as `eth0`; `any` for all of them. */
   readonly name: string;
+  /**
+   * Ports of TCP to listen to: the kernel drops the packets of others, so that no amount of them
+   * makes it lose one of these. All if not given.
+   */
+  readonly ports?: readonly number[];
   /** Ends the capture. */
   readonly signal: AbortSignal;
   /** Is called once packets arrive. */
@@ -68,8 +73,8 @@ export async function captureInterface(
   sink: InterfaceSink,
   options: InterfaceOptions,
 ): Promise<PacketCounts> {
-  const { name, signal } = options;
-  using socket = new PacketSocket(numberOf(name));
+  const { name, signal, ports } = options;
+  using socket = new PacketSocket(numberOf(name), ports === undefined ? {} : { ports });
   using epoll = Fd.from(epollCreate(EPOLL_CLOEXEC), "make an epoll set");
   epollCtl(epoll.number, EPOLL_CTL_ADD, socket.fd, socket.events, 0);
   const events = new EpollEvents(1);

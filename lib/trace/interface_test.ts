@@ -62,6 +62,41 @@ Deno.test("captureInterface() sees each packet of the loopback interface once", 
   assert(Math.abs(seen - Date.now()) < 60_000);
 });
 
+for (const hostname of ["127.0.0.1", "::1"]) {
+  Deno.test(`captureInterface() lets the kernel keep the packets of a port of ${hostname} only`, async () => {
+    assert.equal(geteuid(), 0, "this test needs root");
+    using wanted = Deno.listen({ port: 0, hostname });
+    using other = Deno.listen({ port: 0, hostname });
+    const { port } = wanted.addr as Deno.NetAddr;
+    const packets = new Packets();
+    const end = new AbortController();
+    const ready = Promise.withResolvers<void>();
+    const captured = captureInterface(packets, {
+      name: "lo",
+      ports: [1, port],
+      signal: end.signal,
+      ready: () => ready.resolve(),
+    });
+    await ready.promise;
+    const word = `virtfs ${crypto.randomUUID()}`;
+    for (const [listener, text] of [[other, `other ${word}`], [wanted, `asked ${word}`]] as const) {
+      const { port } = listener.addr as Deno.NetAddr;
+      using client = await Deno.connect({ hostname, port });
+      using server = await listener.accept();
+      await client.write(new TextEncoder().encode(text));
+      await server.read(new Uint8Array(100));
+      await server.write(new TextEncoder().encode(`back ${text}`));
+      await client.read(new Uint8Array(100));
+    }
+    end.abort();
+    const counts = await captured;
+    assert.ok(packets.text.includes(`back asked ${word}`));
+    assert.equal(packets.text.split(word).length, 3);
+    assert.ok(!packets.text.includes("other"));
+    assert.equal(counts.drops, 0);
+  });
+}
+
 Deno.test("captureInterface() says which interfaces there are", async () => {
   for (const name of ["nothing0", "../lo", ""]) {
     await assert.rejects(

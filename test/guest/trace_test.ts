@@ -123,7 +123,11 @@ async function look(folder: string): Promise<void> {
   const account = new Account();
   const packets = new Packets(onWire, account, { ports: [port] });
   const end = new AbortController();
-  const captured = captureInterface(packets, { name: "lo", signal: end.signal });
+  const captured = captureInterface(packets, {
+    name: "lo",
+    ports: [port],
+    signal: end.signal,
+  });
   const proxyPort = proxy.addresses[0]?.split(":").pop();
   let ftrace = "";
   {
