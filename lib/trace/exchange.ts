@@ -53,7 +53,8 @@ export class ExchangeRecord implements Exchange {
     this.path = asked === null ? "" : pathOf(asked, transaction.paths);
     const isTransfer = asked !== null && (asked.kind === "Tread" || asked.kind === "Twrite");
     this.offset = isTransfer ? Number(asked.offset) : 0;
-    this.moved = isTransfer ? movedBy(this.requestSize, reply) : 0;
+    const isItsReply = isTransfer && reply?.type === this.type + 1;
+    this.moved = isItsReply ? movedBy(this.requestSize, reply) : 0;
     return this;
   }
 }
@@ -62,10 +63,10 @@ function isRefusal(reply: Half | null): boolean {
   return reply !== null && (reply.type === TYPE.Rlerror || reply.type === TYPE.Rerror);
 }
 
-function movedBy(requestSize: number, reply: Half | null): number {
+function movedBy(requestSize: number, reply: Half): number {
   // Of the payload perhaps only the beginning was kept.
-  if (reply?.type === TYPE.Rread) return Math.max(0, reply.size - RREAD_HEADER);
+  if (reply.type === TYPE.Rread) return Math.max(0, reply.size - RREAD_HEADER);
   // Nobody has written more than was sent.
   const sent = Math.max(0, requestSize - TWRITE_HEADER);
-  return reply?.message?.kind === "Rwrite" ? Math.min(sent, reply.message.count) : 0;
+  return reply.message?.kind === "Rwrite" ? Math.min(sent, reply.message.count) : 0;
 }

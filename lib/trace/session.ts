@@ -76,6 +76,9 @@ for (const kind of ["Rattach", "Rlopen", "Ropen", "Rlcreate", "Rcreate"] as cons
   QID_AT[TYPE[kind]] = 7;
 }
 
+/** `size[4] Rwrite tag[2] count[4]` */
+const RWRITE_SIZE = 11;
+
 /** What a request without fids says of them. */
 const NO_PATHS: ReadonlyMap<number, string> = new Map();
 
@@ -472,9 +475,7 @@ export class Session implements Required<Omit<Observer, "exchange" | "transactio
       ? pending.path
       : aboutOf(pending.message, pending.path);
     shown.offset = pending.offset;
-    shown.moved = reply === null
-      ? 0
-      : movedBy(reply, reply.bytes[reply.start + 4] ?? 0, pending.size);
+    shown.moved = reply === null ? 0 : movedBy(reply, pending.type, pending.size);
     this.#number++;
     for (const observer of this.#counting) observer.exchange?.(shown);
     if (this.#wantsMessages) this.#tellPending(state, pending, outcome, half, errno, reply?.ring);
@@ -532,11 +533,11 @@ function errnoOf({ bytes, start, end }: Frame, dialect: Dialect, type: number): 
   return errnoOfText(decodeString(bytes, start + 9, Math.max(start + 9, Math.min(end, after))));
 }
 
-/** Bytes that a reply says were read or written. */
-/** Bytes that a reply says were read or written. */
-function movedBy({ bytes, start, end, size }: Frame, type: number, requestSize: number): number {
-  if (type === TYPE.Rread) return Math.max(0, size - RREAD_HEADER);
-  if (type !== TYPE.Rwrite || end - start < 11) return 0;
+/** Bytes that the reply to a request says were read or written. */
+function movedBy({ bytes, start, end, size }: Frame, asked: number, requestSize: number): number {
+  if (HAS_OFFSET[asked] !== 1 || bytes[start + 4] !== asked + 1) return 0;
+  if (asked === TYPE.Tread) return Math.max(0, size - RREAD_HEADER);
+  if (size !== RWRITE_SIZE || end - start !== RWRITE_SIZE) return 0;
   // Nobody has written more than was sent.
   return Math.min(Math.max(0, requestSize - TWRITE_HEADER), u32(bytes, start + 7));
 }
