@@ -83,6 +83,21 @@ for (const [words, code, line] of wrong) {
   });
 }
 
+Deno.test("virtfs trace reads a capture from a pipe", async () => {
+  const { code, stdout, stderr } = await new Deno.Command("sh", {
+    args: [
+      "-c",
+      `cat "$2" | "$0" run --no-check -A "$1" trace --utc -tt --latency ns -`,
+      Deno.execPath(),
+      new URL("../cli/main.ts", import.meta.url).pathname,
+      FILES,
+    ],
+  }).output();
+  assert.equal(new TextDecoder().decode(stdout), await Deno.readTextFile(`${FOLDER}files.txt`));
+  assert.equal(new TextDecoder().decode(stderr), "");
+  assert.equal(code, 0);
+});
+
 Deno.test("virtfs trace ends where nobody reads on, and on a signal", async () => {
   const main = new URL("../cli/main.ts", import.meta.url).pathname;
   const head = await new Deno.Command("sh", {
