@@ -473,6 +473,7 @@ const MAKING: Case[] = [
     const folder = await w.folder("d");
     const file = await w.root.walk("f", w.by);
     await fails("EPERM", () => w.root.link("e", folder, w.by));
+    await fails("EPERM", () => w.root.link("e", w.root, w.by));
     await fails("EEXIST", () => w.root.link("g", file, w.by));
     await fails("ENOTDIR", () => file.link("x", file, w.by));
     await w.root.unlink("f", false, w.by);

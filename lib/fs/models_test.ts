@@ -805,6 +805,21 @@ modelTest("uses no staging folder of somebody else", mappedXattrCredentials, ({ 
   assert.deepEqual([...Deno.readDirSync(`${path}/.virtfs_staging`)], []);
 });
 
+for (const credentials of [mappedXattrCredentials, mappedFileCredentials]) {
+  modelTest("makes its staging folder again when it is gone", credentials, ({ root, path }) => {
+    const by = CLIENT_ROOT;
+    root.mkdir("d", 0o755, 0, by);
+    Deno.removeSync(`${path}/.virtfs_staging`, { recursive: true });
+    root.mkdir("e", 0o700, 5, by);
+    assert.equal(seen(root, "e"), "40700 0:5");
+    Deno.removeSync(`${path}/.virtfs_staging`, { recursive: true });
+    const f = root.walk("e", by);
+    root.rename("d", f, "moved", by);
+    assert.equal(seen(f, "moved"), "40755 0:0");
+    f.release();
+  });
+}
+
 Deno.test("a folder of staging is cleared of what the dead left, not of what the living have", () => {
   const path = Deno.makeTempDirSync({ dir: "/tmp" });
   const living = new HostTree({ root: path, credentials: mappedXattrCredentials() });

@@ -20,6 +20,7 @@ import {
   EINTR,
   ENOENT,
   ENOTEMPTY,
+  EPERM,
   ESTALE,
   EXDEV,
   flock,
@@ -47,7 +48,7 @@ import {
   STATX_BASIC_STATS,
   unlinkat,
 } from "../../linux/mod.ts";
-import { O_EXCL, O_RDONLY, O_WRONLY } from "../../p9/mod.ts";
+import { O_EXCL, O_RDONLY, O_WRONLY, S_IFDIR, S_IFMT } from "../../p9/mod.ts";
 import { MappedCredentials } from "./mapped.ts";
 import type { Draft, Kept, MappedOptions } from "./mapped.ts";
 import type { Making } from "./making.ts";
@@ -215,6 +216,8 @@ class MappedFileCredentials extends MappedCredentials {
     const from = target.folderHandle();
     return this.#withinBoth(from, folder, (fromMeta, meta) => {
       if (this.#has(folder, name)) return -EEXIST;
+      // What is kept of the root lies elsewhere, so the kernel might find something else wrong.
+      if (this.#isFolder(target)) return -EPERM;
       return this.#intending({ folder: this.#path(folder), name }, () => {
         unlinkat(meta, name, 0);
         let result = linkat(fromMeta, target.name, meta, name, 0);
@@ -384,6 +387,12 @@ class MappedFileCredentials extends MappedCredentials {
 
   #has(folder: number, name: string): boolean {
     return statx(folder, name, LOOK, STATX_BASIC_STATS, this.#entry) >= 0;
+  }
+
+  #isFolder(place: Place): boolean {
+    const found = this.#entry;
+    return statx(place.handle(), null, LOOK, STATX_BASIC_STATS, found) >= 0 &&
+      (found.mode & S_IFMT) === S_IFDIR;
   }
 
   #leadsTo(folder: number, name: string, inode: bigint): boolean {

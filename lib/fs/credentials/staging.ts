@@ -106,7 +106,11 @@ export class Staging {
 
   /** Descriptor of the folder, which is made if it is not there; -EXDEV if it is somebody else's. */
   folder(): number {
-    if (this.#folder >= 0) return this.#folder;
+    if (this.#folder >= 0) {
+      if (isLinked(this.#folder)) return this.#folder;
+      // Somebody has removed it behind us: what was in it is gone.
+      this.#release();
+    }
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const made = mkdirat(this.#root, STAGING_NAME, 0o700);
       if (made < 0 && made !== -EEXIST) return made;
@@ -157,9 +161,13 @@ export class Staging {
   close(): void {
     if (this.#folder < 0) return;
     unlinkat(this.#folder, this.#id + OWNER, 0);
+    this.#release();
+    unlinkat(this.#root, STAGING_NAME, AT_REMOVEDIR);
+  }
+
+  #release(): void {
     close(this.#owner);
     close(this.#folder);
-    unlinkat(this.#root, STAGING_NAME, AT_REMOVEDIR);
     this.#folder = this.#owner = -1;
   }
 }
