@@ -52,6 +52,8 @@ export interface FuzzOptions {
   readonly user: number;
   /** Milliseconds after which an answer counts as missing. */
   readonly patienceMs: number;
+  /** Most milliseconds for making a finding shorter; 5000 by default. */
+  readonly shrinkMs?: number;
   /** How often a finding is tried again. */
   readonly verify: number;
   /** Ends the run after so many findings; 0 never. */
@@ -72,11 +74,12 @@ export const UNGUIDED = 10_000;
 const MAX_KEPT = 4000;
 /** Cases after which the target is asked what it holds. */
 const RESOURCES_EVERY = 512;
-/** Longest wait for a target to give back what it holds, in milliseconds. */
-const GIVING_BACK_MS = 1000;
-const SHRINK = { tries: 1500, timeMs: 5000 };
-/** Patience while a case is made shorter, in milliseconds: only what is confirmed afterwards counts. */
-const SHRINK_PATIENCE_MS = 200;
+const SHRINK_TRIES = 1500;
+const SHRINK_MS = 5000;
+/** The same when the time of the run is up. */
+const LAST_SHRINK_MS = 2000;
+/** Of the patience, while a case is made shorter: only what is confirmed afterwards counts. */
+const SHRINK_PATIENCE = 0.2;
 /** How often a case is tried before it counts as one that cannot be had again. */
 const FIRST_TRIES = 3;
 const PROGRESS_MS = 500;
@@ -216,6 +219,13 @@ class Campaign {
     if (maxFindings > 0 && this.#findings.size >= maxFindings) this.#isOver = true;
     if (signal?.aborted === true || performance.now() - this.#begun >= timeMs) this.#isOver = true;
     return this.#isOver || this.#next - first >= runs;
+  }
+
+  /** Milliseconds for making a finding shorter: a run that is to end soon has less. */
+  shrinkMs(): number {
+    const { timeMs, shrinkMs = SHRINK_MS } = this.#options;
+    const left = this.#begun + timeMs - performance.now();
+    return Math.min(shrinkMs, Math.max(left, LAST_SHRINK_MS));
   }
 
   /** Ends the run for all jobs. */
@@ -402,10 +412,11 @@ class Job {
       if (this.#campaign.isKnownBucket(bucket)) return await this.#revive();
     }
     this.#isWanted = (each) => bucketOf(each) === cause;
+    const { verify, patienceMs } = this.#options;
     let best = blamed.steps;
     if (blamed.isRepeated) {
-      const mode = { isRecording: false, patienceMs: SHRINK_PATIENCE_MS };
-      const limits = this.#campaign.isOver() ? { tries: 100, timeMs: 3000 } : SHRINK;
+      const mode = { isRecording: false, patienceMs: patienceMs * SHRINK_PATIENCE };
+      const limits = { tries: SHRINK_TRIES, timeMs: this.#campaign.shrinkMs() };
       best = await shrink(
         best,
         async (each) => (await this.#alone(each, mode)).complaint !== null,
@@ -414,7 +425,6 @@ class Job {
     }
     let failed = 0;
     let answers: Outcome["answers"] = new Map();
-    const { verify } = this.#options;
     for (let i = 0; i < verify; i++) {
       const outcome = await this.#alone(best, { isRecording: true });
       if (outcome.complaint === null) continue;
@@ -466,7 +476,7 @@ class Job {
     await this.#again.hangUp();
     const before = this.#before;
     if (before === undefined) return;
-    const until = performance.now() + GIVING_BACK_MS;
+    const until = performance.now() + this.#options.patienceMs;
     let complaint: Complaint | null;
     do {
       const now = await target.resources();

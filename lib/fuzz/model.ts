@@ -165,9 +165,13 @@ function loosened(prediction: Prediction): Prediction {
   return prediction.must === "succeed" ? EITHER : { ...prediction, errors: null };
 }
 
+/** Names that servers with mapped attributes keep for themselves, and deny to clients. */
+const RESERVED = /^\.virtfs_(metadata|metadata_root|staging)$/;
+
 /** What is wrong with the name of an entry. */
 function nameFault(name: string): Prediction | null {
   if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) return BAD_NAME;
+  if (RESERVED.test(name)) return EITHER;
   // A stray surrogate is a byte that is no UTF-8; some servers refuse those.
   if (/[\udc80-\udcff]/.test(name)) return EITHER;
   return name.length > MAX_NAME / 4 && byteLength(name) > MAX_NAME ? LONG_NAME : null;
@@ -624,7 +628,7 @@ export class Model {
       case "Tlopen": {
         const fid = session.fids.get(message.fid);
         if (fid === undefined) return;
-        this.#open(fid, message.flags);
+        this.#open(fid, message.flags, isExact);
         if (reply?.kind === "Rlopen") this.#learn(fid.node, reply.qid);
         return;
       }
@@ -802,7 +806,7 @@ export class Model {
     else this.#unlink(node.parent, name);
   }
 
-  #open(fid: Fid, flags: number): void {
+  #open(fid: Fid, flags: number, isExact: boolean): void {
     const { node } = fid;
     fid.flags = flags;
     fid.state = node === null || node.kind === "unknown"
@@ -810,9 +814,13 @@ export class Model {
       : node.kind === "folder"
       ? "folder"
       : "file";
-    if (node?.kind === "file" && (flags & O_TRUNC) !== 0) {
-      node.data = (flags & O_ACCMODE) === O_RDONLY ? null : EMPTY;
-      node.size = node.data === null ? -1 : 0;
+    if ((flags & O_TRUNC) === 0) return;
+    // It may have been any file.
+    if (node === null) this.#forgetData();
+    else if (node.kind === "file") {
+      const isCertain = isExact && (flags & O_ACCMODE) !== O_RDONLY;
+      node.data = isCertain ? EMPTY : null;
+      node.size = isCertain ? 0 : -1;
     }
   }
 
@@ -836,7 +844,7 @@ export class Model {
     const node = existing ?? new Node("file", folder);
     folder.children.set(message.name, node);
     fid.node = node;
-    this.#open(fid, message.flags);
+    this.#open(fid, message.flags, isExact);
     // Whether O_TRUNC goes without being asked for is the server's choice.
     if (existing?.kind === "file") {
       existing.data = null;
@@ -923,6 +931,11 @@ export class Model {
       node.size = -1;
       return;
     }
+    if (end > Number.MAX_SAFE_INTEGER) {
+      node.data = null;
+      node.size = -1;
+      return;
+    }
     node.size = Math.max(node.size, end);
     if (node.data === null || node.size > MAX_SHADOW) {
       node.data = null;
@@ -934,17 +947,24 @@ export class Model {
     node.data = grown;
   }
 
+  /** Any file may have other contents now. */
   #forgetData(): void {
-    const forget = (folder: Node): void => {
-      for (const child of folder.children.values()) {
-        if (child.kind === "folder") forget(child);
-        else {
-          child.data = null;
-          child.size = -1;
-        }
-      }
-    };
-    forget(this.root);
+    for (const node of this.#nodes()) {
+      if (node.kind !== "file") continue;
+      node.data = null;
+      node.size = -1;
+    }
+  }
+
+  /** All files: those that have a name, and those that only a fid holds. */
+  #nodes(): Set<Node> {
+    const nodes = new Set([this.root]);
+    for (const session of this.sessions) {
+      for (const { node } of session?.fids.values() ?? []) if (node !== null) nodes.add(node);
+    }
+    // What is added on the way is visited too.
+    for (const node of nodes) for (const child of node.children.values()) nodes.add(child);
+    return nodes;
   }
 
   #applySetattr(
@@ -958,12 +978,16 @@ export class Model {
     isExact: boolean,
   ): void {
     const node = session.fids.get(message.fid)?.node ?? null;
-    if (node === null) return this.#forgetData();
+    if (node === null) {
+      // It may have been any file.
+      for (const each of this.#nodes()) each.mode = -1;
+      return this.#forgetData();
+    }
     if ((message.valid & SETATTR_MODE) !== 0) node.mode = isExact ? message.mode & 0o777 : -1;
     else if (message.valid !== 0) node.mode = -1;
     if ((message.valid & SETATTR_SIZE) === 0 || node.kind !== "file") return;
     const size = Number(message.size);
-    if (!isExact) {
+    if (!isExact || size > Number.MAX_SAFE_INTEGER) {
       node.data = null;
       node.size = -1;
       return;

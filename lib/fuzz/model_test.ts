@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Message, NOFID, NOTAG, O_CREAT, O_RDWR } from "../p9/mod.ts";
+import { type Message, NOFID, NOTAG, O_CREAT, O_RDWR, O_TRUNC } from "../p9/mod.ts";
 import { ANAME } from "./case.ts";
 import { FIXTURES } from "./export.ts";
 import { collide, Model } from "./model.ts";
@@ -82,6 +82,34 @@ Deno.test("the model forgets what two requests at once have made of a name", () 
   model.apply(0, { kind: "Tunlinkat", tag: 1, dirfd: 0, name: "hello", flags: 0 }, null, false);
   const walk: Message = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["hello"] };
   assert.equal(model.predict(0, walk).must, "either");
+});
+
+Deno.test("the model forgets what a fid that may be any file has changed", () => {
+  const model = begun();
+  const walk = { kind: "Twalk", tag: 1, fid: 0 } as const;
+  model.apply(0, { ...walk, newfid: 1, wname: ["hello"] }, null);
+  const node = model.session(0).fids.get(1)?.node;
+  const setattr = { kind: "Tsetattr", tag: 1, valid: 1, mode: 0o600, uid: 0, gid: 0 } as const;
+  const times = { atime_sec: 0n, atime_nsec: 0n, mtime_sec: 0n, mtime_nsec: 0n };
+  model.apply(0, { ...setattr, ...times, fid: 1, size: 0n }, null);
+  // Without a name, only the fid leads to it.
+  model.apply(0, { kind: "Tunlinkat", tag: 1, dirfd: 0, name: "hello", flags: 0 }, null);
+  assert.deepEqual([node?.mode, node?.size], [0o600, 13]);
+  model.apply(0, { ...walk, newfid: 2, wname: ["pattern"] }, null, false);
+  model.apply(0, { kind: "Tlopen", tag: 1, fid: 2, flags: O_RDWR | O_TRUNC }, null);
+  assert.deepEqual([node?.mode, node?.size], [0o600, -1]);
+  model.apply(0, { ...setattr, ...times, fid: 2, size: 0n }, null);
+  assert.equal(node?.mode, -1);
+});
+
+Deno.test("the model knows no size that a number cannot hold", () => {
+  const model = begun();
+  model.apply(0, { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["empty"] }, null);
+  const times = { atime_sec: 0n, atime_nsec: 0n, mtime_sec: 0n, mtime_nsec: 0n };
+  const size = 2n ** 63n - 1n;
+  const ids = { mode: 0, uid: 0, gid: 0 };
+  model.apply(0, { kind: "Tsetattr", tag: 1, fid: 1, valid: 8, ...ids, size, ...times }, null);
+  assert.equal(model.root.children.get("empty")?.size, -1);
 });
 
 Deno.test("collide() tells what may run at once", () => {

@@ -12,6 +12,8 @@ const CHUNK = 1 << 18;
 const MAX_FRAME = 1 << 25;
 /** Frames kept for whoever does not take them; reading pauses then. */
 const MAX_KEPT = 4096;
+/** Longest wait for a peer to hang up when we have, in milliseconds. */
+const LEAVING_MS = 1000;
 
 interface Waiting {
   readonly resolve: (received: Received) => void;
@@ -90,10 +92,27 @@ export class RawStream implements RawConnection {
   async close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
-      this.#conn.close();
       this.#resume?.();
+      await this.#leave();
+      this.#conn.close();
     }
     await this.#reading;
+  }
+
+  /** Lets the peer finish what it was asked: it may change files after we are gone otherwise. */
+  async #leave(): Promise<void> {
+    if (this.#isOver) return;
+    try {
+      await (this.#conn as Deno.TcpConn | Deno.UnixConn).closeWrite();
+    } catch {
+      return; // It has hung up.
+    }
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      this.#reading,
+      new Promise<void>((resolve) => timer = setTimeout(resolve, LEAVING_MS)),
+    ]);
+    clearTimeout(timer);
   }
 
   #wake(received: Received): void {

@@ -6,6 +6,7 @@
 import {
   diagnose,
   encode,
+  ERRNO,
   formatMessage,
   HEADER_SIZE,
   kindOf,
@@ -83,6 +84,8 @@ const WAITING_MS = 5;
 const LOOK_EVERY = 32;
 /** Milliseconds for answers to a case of which the same was missing before. */
 const SHORT_MS = 30;
+/** Milliseconds for an answer of a device that has a reason to stop: it cannot hang up. */
+const STOPPED_MS = 200;
 
 interface Pending {
   readonly index: number;
@@ -110,6 +113,8 @@ class Link {
   /** Whether the target must do something now: answer, or end it. */
   mustReact = false;
   isOver = false;
+  /** Whether an answer did not come in time: the rest of the case would wait as long, each time. */
+  isSilent = false;
   /** The step that was sent last. */
   last = 0;
 
@@ -168,7 +173,7 @@ export class Runner {
       if (isMasked(step)) continue;
       const link = await this.#link(step.connection);
       if (link === null) break;
-      if (link.isOver) continue;
+      if (link.isOver || link.isSilent) continue;
       this.#send(link, index, step);
       sent++;
       last = index;
@@ -307,7 +312,8 @@ export class Runner {
       else for (const part of parts) void link.raw.send(part);
     }
     for (const link of this.#links) {
-      if (link !== undefined && link !== null && !link.isOver) await this.#await(link);
+      if (link === undefined || link === null || link.isOver || link.isSilent) continue;
+      await this.#await(link);
     }
   }
 
@@ -322,15 +328,20 @@ export class Runner {
       let frame = link.raw.take() as Uint8Array | null | undefined;
       if (frame === undefined) {
         const isOld = link.mustReact && this.#options.isKnown(NO_REACTION);
-        frame = await link.raw.receive(isOld ? SHORT_MS : isNeeded ? patienceMs : WAITING_MS);
+        const mayStop = link.mayClose && !this.#options.target.isStream;
+        const longest = isOld ? SHORT_MS : mayStop ? Math.min(STOPPED_MS, patienceMs) : patienceMs;
+        frame = await link.raw.receive(isNeeded ? longest : WAITING_MS);
       }
       if (frame === undefined) {
         for (; dropped < link.raw.dropped; dropped++) this.#drop(link);
         if (!isNeeded) return;
-        this.#isStrange = true;
+        this.#isStrange = this.#isDirty = link.isSilent = true;
         if (link.mustReact) {
           link.mustReact = false;
           this.#complain(NO_REACTION);
+        } else if (link.mayClose && !this.#options.target.isStream) {
+          link.isOver = true;
+          this.#closed(link);
         }
         return;
       }
@@ -419,6 +430,13 @@ export class Runner {
     const isError = reply.kind === "Rlerror" || reply.kind === "Rerror";
     const code = reply.kind === "Rlerror" ? reply.ecode : isError ? 1 : 0;
     if (isError) this.#hasRefusal = true;
+    if (code === ERRNO.EPROTO && link.mayClose && !this.#options.target.isStream) {
+      // What makes others hang up; all that follows would be refused like this.
+      if (request !== null) this.#model.doubt(link.number, request);
+      link.isOver = true;
+      this.#closed(link);
+      return;
+    }
     this.#cover(link, request, pending.type, code);
     if (request === null) {
       if (isError) return;
@@ -496,7 +514,7 @@ export class Runner {
   async #finish(isCareful: boolean): Promise<void> {
     const held = this.#held;
     this.#held = null;
-    const { trespass, oracles } = this.#options;
+    const { trespass, oracles, target } = this.#options;
     const unanswered: string[] = [];
     for (const link of this.#links) {
       for (const { mayWait, request, type } of link?.pending ?? []) {
@@ -520,7 +538,9 @@ export class Runner {
     const isSound = this.#complaint === null && unanswered.length === 0;
     for (const [number, link] of this.#links.entries()) {
       if (link === undefined || link === null) continue;
-      const isGood = isSound && number === 0 && !link.isLost && !link.isOver && !link.mayClose &&
+      // Frames of a device have their own borders, and it says so when it gives up a session.
+      const isWhole = !target.isStream || (!link.isLost && !link.mayClose);
+      const isGood = isSound && number === 0 && isWhole && !link.isOver &&
         link.pending.length === 0;
       if (isGood) continue;
       this.#links[number] = null;
