@@ -19,6 +19,18 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "hold named cases, each with its rule, with a server",
     load: async () => (await import("./fuzz_conform.ts")).run,
   },
+  codec: {
+    summary: "frames that are wrong at the boundary of a field, for our codec or a server",
+    load: async () => (await import("./fuzz_codec.ts")).run,
+  },
+  ring: {
+    summary: "attack the ring of a vhost-user device",
+    load: async () => (await import("./fuzz_ring.ts")).run,
+  },
+  clients: {
+    summary: "lie to clients: ours, or Linux in a guest",
+    load: async () => (await import("./fuzz_clients.ts")).run,
+  },
   replay: {
     summary: "hold reproducers with a server, and say whether they still show something",
     load: async () => (await import("./fuzz_cases.ts")).replay,

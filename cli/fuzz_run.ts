@@ -11,6 +11,7 @@ import {
   formatReport,
   fuzzModel,
   MODEL_ORACLES,
+  type Preset,
   profileOf,
   type Report,
   REPORT_FORMATS,
@@ -19,6 +20,7 @@ import {
 } from "../lib/fuzz/mod.ts";
 import { umask } from "../lib/linux/mod.ts";
 import { decimal, freshSeed, untilSignal, wholeNumber } from "./bench_words.ts";
+import { fuzzPreset, PRESET_NAMES, presetOf } from "./fuzz_preset.ts";
 import {
   fuzzCommand,
   FuzzUsageError,
@@ -40,6 +42,7 @@ interface Options extends TargetOptions {
   readonly corpus?: string;
   readonly format: ReportFormat;
   readonly out?: string;
+  readonly preset?: Preset;
 }
 
 /** Seconds of a run that was given no end. */
@@ -87,6 +90,11 @@ export async function run(
     .option("--stop-after <N>", "end after so many findings; 0 never", wholeNumber(0, 1e6), 0)
     .option("--corpus <FOLDER>", "keep cases and findings there, and go on from what is there")
     .option("--format <NAME>", `report: ${REPORT_FORMATS.join(", ")}`, formatName, "text")
+    .option(
+      "--preset <NAME>",
+      `all engines, each against ours, for --time each: ${PRESET_NAMES.join(", ")}`,
+      presetName,
+    )
     .option("--out <FILE>", "write the report there; findings are still told as they come")
     .addHelpText(
       "after",
@@ -99,6 +107,18 @@ export async function run(
   if (more.length > 0) throw new FuzzUsageError(`"${more[0]}" is one target too many`);
   // As `virtfs serve` does: modes are those that a client asks for.
   umask(0);
+  const { preset } = options;
+  if (preset !== undefined) {
+    if (word !== undefined || options.spawn !== undefined) {
+      throw new FuzzUsageError("--preset has targets of its own");
+    }
+    const words = { ...options, seed: options.seed ?? freshSeed() };
+    const { value, signal } = await untilSignal((signal) =>
+      fuzzPreset(preset, words, output, signal)
+    );
+    if (signal !== undefined) return signal === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+    return value ?? EXIT.failed;
+  }
   const { value: report, signal } = await untilSignal((signal) =>
     fuzz(word, options, output, signal)
   );
@@ -114,6 +134,14 @@ export async function run(
 function table(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}\n`).join("");
+}
+
+function presetName(text: string): Preset {
+  const preset = presetOf(text);
+  if (preset === undefined) {
+    throw new InvalidArgumentError(`The presets are: ${PRESET_NAMES.join(", ")}.`);
+  }
+  return preset;
 }
 
 function formatName(text: string): ReportFormat {
