@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CorpusFolder, type Found } from "../lib/fuzz/mod.ts";
+import { casesOfCapture, CorpusFolder, type Found, type Step } from "../lib/fuzz/mod.ts";
 import { readCase } from "./fuzz_cases.ts";
 import { fuzzCommand, FuzzUsageError, parseFuzzWords } from "./fuzz_words.ts";
 import { EXIT, oneLine, type Output, writeJson } from "./output.ts";
@@ -76,24 +76,34 @@ export function merge(args: readonly string[], output: Output): Promise<number> 
 }
 
 /** Takes cases of others. */
-export function importCases(args: readonly string[], output: Output): Promise<number> {
+export async function importCases(args: readonly string[], output: Output): Promise<number> {
   const command = fuzzCommand(
     "import",
-    "Take cases into a corpus folder: .9p files (golden conversations too), and .bin files in which a\n" +
-      "length of 4 bytes, little-endian, precedes each message.",
+    "Take cases into a corpus folder: .9p files (golden conversations too), .bin files in which a\n" +
+      "length of 4 bytes, little-endian, precedes each message, and .pcap and .pcapng captures, of\n" +
+      "which each session is a case.",
     output,
   ).usage("FOLDER FILE…").argument("<FOLDER>").argument("<FILE...>");
-  if (!parseFuzzWords(command, args)) return Promise.resolve(EXIT.done);
+  if (!parseFuzzWords(command, args)) return EXIT.done;
   const [path = "", ...files] = command.args;
   const into = new CorpusFolder(path);
-  let cases = 0;
+  let isNew = 0;
+  let all = 0;
   for (const file of files) {
-    const { steps } = readCase(file);
-    if (steps.length === 0) throw new FuzzUsageError(`"${file}" has no message in it`);
-    if (into.keep(steps)) cases++;
+    const cases = /\.pcap(ng)?$/.test(file) ? await readCapture(file) : [readCase(file).steps];
+    if (!cases.some((steps) => steps.length > 0)) {
+      throw new FuzzUsageError(`"${file}" has no message in it`);
+    }
+    all += cases.length;
+    for (const steps of cases) if (into.keep(steps)) isNew++;
   }
-  output.err(`${cases} of ${files.length} cases are new\n`);
-  return Promise.resolve(EXIT.done);
+  output.err(`${isNew} of ${all} cases are new\n`);
+  return EXIT.done;
+}
+
+async function readCapture(path: string): Promise<Step[][]> {
+  using file = await Deno.open(path);
+  return await casesOfCapture(file);
 }
 
 /** A folder that is there: a wrong word shall not make one. */

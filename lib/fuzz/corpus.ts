@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { captureOf } from "./capture.ts";
 import { type Case, formatCase, packCase, parseCase, scriptOf } from "./case.ts";
 import { type Found, readReproducer, slugOf } from "./findings.ts";
 
@@ -101,6 +102,7 @@ export class CorpusFolder {
     Deno.writeTextFileSync(`${name}.9p`, finding.reproducer);
     Deno.writeTextFileSync(`${name}.py`, scriptOf(steps, aname, finding.message));
     Deno.writeFileSync(`${name}.bin`, packCase(steps, aname));
+    Deno.writeFileSync(`${name}.pcapng`, captureOf(steps, aname));
     Deno.writeTextFileSync(`${this.path}/findings.jsonl`, `${JSON.stringify(finding)}\n`, {
       append: true,
     });

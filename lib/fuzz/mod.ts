@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { captureOf, casesOfCapture } from "./capture.ts";
 export {
   type Case,
   formatCase,
