@@ -16,6 +16,8 @@ export interface Output {
   readonly outHasColor: boolean;
   /** Whether standard error is a terminal, where lines can be written over. */
   readonly errIsTerminal: boolean;
+  /** Writes bytes to standard output; not every output takes them. */
+  outBytes?(bytes: Uint8Array): void;
   /** Whether nobody reads standard output any more; not known of every output. */
   readonly outIsClosed?: boolean;
 }
@@ -23,11 +25,15 @@ export interface Output {
 /** The output of this process. */
 export function processOutput(): Output {
   let isClosed = false;
+  const encoder = new TextEncoder();
   return {
     out: (text) => {
-      if (!write(Deno.stdout, text)) isClosed = true;
+      if (!write(Deno.stdout, encoder.encode(text))) isClosed = true;
     },
-    err: (text) => void write(Deno.stderr, text),
+    outBytes: (bytes) => {
+      if (!write(Deno.stdout, bytes)) isClosed = true;
+    },
+    err: (text) => void write(Deno.stderr, encoder.encode(text)),
     get outIsClosed() {
       return isClosed;
     },
@@ -36,11 +42,10 @@ export function processOutput(): Output {
   };
 }
 
-/** Writes a text; false if nobody reads it. */
-function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
-  let bytes = new TextEncoder().encode(text);
+/** Writes bytes; false if nobody reads them. */
+function write(stream: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): boolean {
   try {
-    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(stream.writeSync(rest));
     return true;
   } catch (error) {
     // Nobody reads any more (`virtfs … | head`); that ends neither a server nor a log.

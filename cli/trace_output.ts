@@ -1,5 +1,5 @@
 /**
- * Where `trace` writes: standard output or a file, many lines at a time.
+ * Where `trace` writes: standard output or a file, text or bytes, much at a time.
  *
  * @module
  */
@@ -19,6 +19,7 @@ export class TraceOutput implements Disposable {
   #text = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  #written = 0;
 
   /**
    * Writes to a file, or to standard output without one.
@@ -35,6 +36,11 @@ export class TraceOutput implements Disposable {
       : Deno.openSync(path, { write: true, create: true, truncate: true });
   }
 
+  /** Bytes so far; of text that waits, about as many. */
+  get size(): number {
+    return this.#written + this.#text.length;
+  }
+
   /** Writes text, soon. */
   write(text: string): void {
     if (this.#isClosed) return;
@@ -43,7 +49,19 @@ export class TraceOutput implements Disposable {
     else this.#timer ??= setTimeout(() => this.flush(), WAIT_MS);
   }
 
-  /** Writes what was collected. */
+  /** Writes bytes, which were collected before. */
+  writeBytes(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.#written += bytes.length;
+    if (this.#file === null) {
+      this.#output.outBytes?.(bytes);
+      this.#checkReader();
+      return;
+    }
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(this.#file.writeSync(rest));
+  }
+
+  /** Writes the text that was collected. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -51,15 +69,12 @@ export class TraceOutput implements Disposable {
     this.#text = "";
     if (text === "" || this.#isClosed) return;
     if (this.#file === null) {
+      this.#written += text.length;
       this.#output.out(text);
-      if (this.#output.outIsClosed === true) {
-        this.#isClosed = true;
-        this.#onClosed();
-      }
+      this.#checkReader();
       return;
     }
-    let bytes = this.#encoder.encode(text);
-    while (bytes.length > 0) bytes = bytes.subarray(this.#file.writeSync(bytes));
+    this.writeBytes(this.#encoder.encode(text));
   }
 
   /** Writes what is left, and closes the file. */
@@ -69,5 +84,11 @@ export class TraceOutput implements Disposable {
     } finally {
       this.#file?.close();
     }
+  }
+
+  #checkReader(): void {
+    if (this.#output.outIsClosed !== true || this.#isClosed) return;
+    this.#isClosed = true;
+    this.#onClosed();
   }
 }

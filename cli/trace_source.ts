@@ -1,9 +1,20 @@
 /**
- * What `trace` reads: a capture or our own JSON lines, from a file or standard input.
+ * What `trace` reads: a capture, our own JSON lines or a log, from a file or standard input.
  *
  * @module
  */
-import { formatProblem, type Observer, readCapture, readJsonLines } from "../lib/trace/mod.ts";
+import {
+  formatProblem,
+  importLog,
+  type Observer,
+  readCapture,
+  readJsonLines,
+} from "../lib/trace/mod.ts";
+
+/** Bytes by which a source is told from another. */
+const HEAD = 256;
+/** Longest line of a log that is kept whole. */
+const LONGEST_LINE = 1 << 20;
 
 /** How to read. */
 export interface SourceOptions {
@@ -42,10 +53,12 @@ export async function readSource(
   if (path === "-") return await readStream(Deno.stdin.readable, receivers, options);
   using file = openedFile(path);
   if (!file.statSync().isFile) return await readPipe(file, receivers, options);
-  const head = new Uint8Array(1);
-  const count = file.readSync(head);
+  const head = new Uint8Array(HEAD);
+  const count = file.readSync(head) ?? 0;
   file.seekSync(0, Deno.SeekMode.Start);
-  if (count === 1 && isJson(head)) return await readJson(piecesOf(file), receivers, options);
+  const kind = kindOf(head.subarray(0, count));
+  if (kind === "json") return await readJson(piecesOf(file), receivers, options);
+  if (kind === "text") return await readLog(piecesOf(file), receivers, options);
   return await readBinary(file, receivers, options);
 }
 
@@ -112,16 +125,71 @@ async function readStream(
     cancel: () => reader.cancel(),
   });
   try {
-    return first !== undefined && isJson(first)
-      ? await readJson(whole, receivers, options)
-      : await readBinary(whole, receivers, options);
+    const kind = first === undefined ? "binary" : kindOf(first);
+    if (kind === "json") return await readJson(whole, receivers, options);
+    if (kind === "text") return await readLog(whole, receivers, options);
+    return await readBinary(whole, receivers, options);
   } finally {
     options.signal.removeEventListener("abort", stop);
   }
 }
 
-function isJson(head: Uint8Array): boolean {
-  return head[0] === 0x7b;
+/** What the first bytes of something say that it is: no capture begins with a line of text. */
+function kindOf(head: Uint8Array): "json" | "text" | "binary" {
+  if (head[0] === 0x7b) return "json";
+  const beginning = head.subarray(0, HEAD);
+  const isText = beginning.length > 0 &&
+    beginning.every((byte) => byte >= 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d);
+  return isText ? "text" : "binary";
+}
+
+/** A log of tracepoints: of the guest's kernel, or of QEMU. */
+async function readLog(
+  stream: ReadableStream<Uint8Array>,
+  { frames }: Receivers,
+  { signal }: SourceOptions,
+): Promise<Reading> {
+  const { lines, events, unknown } = await importLog(linesOf(stream, signal), frames);
+  if (events === 0) {
+    return {
+      isKnown: false,
+      notes: [`there is no 9P in these ${lines} lines of text: it is neither a capture nor a log`],
+    };
+  }
+  const notes = unknown === 0
+    ? []
+    : [`${unknown} of ${events} events in ${lines} lines could not be understood`];
+  return { isKnown: true, notes };
+}
+
+/** Lines of a stream, of any length; a line that is endless comes in pieces. */
+async function* linesOf(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  const stop = (): void => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", stop);
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal.aborted) break;
+      rest += decoder.decode(value, { stream: true });
+      const lines = rest.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) yield line.replace(/\r$/, "");
+      if (rest.length > LONGEST_LINE) {
+        yield rest;
+        rest = "";
+      }
+    }
+    if (rest !== "") yield rest;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    reader.releaseLock();
+  }
 }
 
 async function readJson(

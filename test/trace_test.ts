@@ -67,7 +67,7 @@ const wrong: readonly [words: string[], code: number, line: RegExp][] = [
     /^virtfs trace: Cannot read "\/does\/not\/exist": there is no such file\n$/,
   ],
   [["/"], 1, /^virtfs trace: Cannot read "\/": it is a folder\n$/],
-  [[`${FOLDER}README.md`], 1, /^virtfs trace: the file is no capture: neither pcap nor pcapng /],
+  [[`${FOLDER}README.md`], 1, /^virtfs trace: there is no 9P in these \d+ lines of text: /],
   [["-e", "trace=Tred", FILES], 2, /^virtfs trace: -e trace has "Tred".*did you mean Tread\?\n$/],
   [["--slower", "10", FILES], 2, /^virtfs trace: .*It is no time with its unit, such as 10ms/],
   [["-tttt", FILES], 2, /^virtfs trace: -t is there more than three times\n$/],
