@@ -9,7 +9,6 @@ import {
   formatStatistics,
   givenUp,
   type LaunchOptions,
-  type LogEvent,
   outOfReach,
   parseConfiguration,
   type ReadContext,
@@ -19,15 +18,17 @@ import {
   type Setting,
   SETTINGS,
   type Settings,
+  type StartOptions,
   UsageError,
   ValueError,
 } from "../lib/serve/mod.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 import { deviceLines } from "./device_lines.ts";
 import { mountsOf } from "./mount.ts";
-import { EXIT, Log, type Output, reportError, writeJson } from "./output.ts";
+import { EXIT, Log, type Output, reportError } from "./output.ts";
 import { type MetricsServer, serveMetrics } from "./serve_metrics.ts";
 import { type Plan, type PlanHost, planServe, reason } from "./serve_plan.ts";
+import type { TraceWish } from "./serve_trace.ts";
 import { formatStarted, type Started, startedJson } from "./serve_text.ts";
 import { VERSION } from "./version.ts";
 
@@ -55,7 +56,7 @@ export interface ServeHost extends PlanHost {
   /** Starts a server. */
   startServer(
     configuration: ServeConfiguration,
-    options: { log: (event: LogEvent) => void },
+    options: StartOptions,
   ): Promise<RunningServer>;
   /** Tells the service manager, if there is one; throws an error with one line if it cannot. */
   notify(state: string): void;
@@ -74,6 +75,17 @@ const OWN_OPTIONS = [
     flags: "--json",
     group: "Telling",
     doc: "tell what was started as one line of JSON, for scripts",
+  },
+  {
+    flags: "--trace <FILE|->",
+    group: "Telling",
+    doc: "write what clients ask and what they get to a file, as pcapng for Wireshark and virtfs " +
+      "trace, or with - as lines of text to standard output",
+  },
+  {
+    flags: "--trace-payload <BYTES>",
+    group: "Telling",
+    doc: "bytes of what is read and written in it, of each message; or all (default: 32)",
   },
   { flags: "--dry-run", group: "Telling", doc: "check everything, tell what would start, and end" },
 ];
@@ -111,19 +123,27 @@ async function serve(args: readonly string[], host: ServeHost): Promise<number> 
   const context: ReadContext = { address: parseAddress, messages: await host.messages() };
   const said = readOptions(words, context);
   const file = typeof words.options.config === "string" ? resolve(words.options.config) : undefined;
+  const wanted = traceOf(words.options);
   const settings = await readSettings(said, file, context);
   const plan = planServe(settings, host);
   if (words.options.dryRun === true) {
     tell(host, words, plan, plannedAddresses(plan));
     return EXIT.done;
   }
+  // The sandbox lets it be written where it is there; and nobody serves who cannot be watched.
+  if (wanted?.path !== undefined) makeFile(wanted.path);
   const sandbox = host.launch({
     mode: plan.sandbox,
     configuration: plan.configuration,
     ...(plan.metrics === undefined ? {} : { metricsPort: plan.metrics.port }),
     ...(file === undefined ? {} : { configurationFile: file }),
+    ...(wanted?.path === undefined ? {} : { traceFile: wanted.path }),
   });
-  const served = new Served(host, plan, settings, sandbox);
+  // Loaded only where somebody wants to see.
+  using trace = wanted === undefined
+    ? undefined
+    : new (await import("./serve_trace.ts")).ServeTrace(wanted, host.output);
+  const served = new Served(host, plan, settings, sandbox, trace?.options);
   return await served.run({
     reread: file === undefined ? undefined : () => readSettings(said, file, context),
     tell: (addresses, metrics) => {
@@ -143,16 +163,24 @@ class Served {
   readonly #second = Promise.withResolvers<"SIGINT" | "SIGTERM">();
   #signals = 0;
   readonly #sandbox: SandboxState;
+  readonly #trace: StartOptions["trace"];
   #plan: Plan;
   #settings: Settings;
   #server: RunningServer | undefined;
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(host: ServeHost, plan: Plan, settings: Settings, sandbox: SandboxState) {
+  constructor(
+    host: ServeHost,
+    plan: Plan,
+    settings: Settings,
+    sandbox: SandboxState,
+    trace: StartOptions["trace"],
+  ) {
     this.#host = host;
     this.#plan = plan;
     this.#settings = settings;
     this.#sandbox = sandbox;
+    this.#trace = trace;
     this.#log = new Log(host.output, plan.logLevel, plan.logFormat);
   }
 
@@ -190,6 +218,7 @@ class Served {
   async #start(): Promise<RunningServer | number> {
     const starting = this.#host.startServer(this.#plan.configuration, {
       log: (event) => this.#log.write(event),
+      ...(this.#trace === undefined ? {} : { trace: this.#trace }),
     });
     const early = await Promise.race([starting, this.#first.promise]);
     if (typeof early !== "string") {
@@ -394,8 +423,42 @@ function tell(
     ...more,
     isDryRun: words.options.dryRun === true,
   };
-  if (words.options.json === true) writeJson(host.output, startedJson(started));
-  else host.output.out(formatStarted(started, host.output));
+  const text = words.options.json === true
+    ? `${JSON.stringify(startedJson(started))}\n`
+    : formatStarted(started, host.output);
+  // Standard output is for the lines of the trace, if they go there.
+  if (words.options.trace === "-" && !started.isDryRun) host.output.err(text);
+  else host.output.out(text);
+}
+
+/** What is to be traced, and how much of it. */
+function traceOf({ trace, tracePayload }: Words["options"]): TraceWish | undefined {
+  if (typeof trace !== "string") {
+    if (tracePayload !== undefined) throw new UsageError("--trace-payload takes --trace FILE");
+    return undefined;
+  }
+  if (trace === "") throw new UsageError("--trace takes a file, or - for standard output");
+  const payload = tracePayload === undefined
+    ? 32
+    : tracePayload === "all"
+    ? Infinity
+    : /^\d{1,9}$/.test(String(tracePayload))
+    ? Number(tracePayload)
+    : NaN;
+  if (Number.isNaN(payload)) {
+    throw new UsageError(`--trace-payload takes a number of bytes or all, not "${tracePayload}"`);
+  }
+  return trace === "-" ? { payload } : { path: resolve(trace), payload };
+}
+
+/** Makes a file that is not there, for its owner only: what is in it may be secret. */
+function makeFile(path: string): void {
+  try {
+    Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    throw new Error(`Cannot write the trace to ${path}: ${reason(error)}`, { cause: error });
+  }
 }
 
 /** A command line that has been taken apart, its values not yet checked. */

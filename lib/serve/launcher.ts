@@ -20,6 +20,8 @@ export interface LaunchOptions {
   readonly metricsPort?: number;
   /** Configuration file that it reads again. */
   readonly configurationFile?: string;
+  /** File that it writes a trace to; it is there. */
+  readonly traceFile?: string;
   /** Socket of the service manager: a path, or `@NAME` in the abstract namespace. */
   readonly manager?: string;
 }
@@ -106,6 +108,7 @@ function sourcesOf(
     ...(options.configurationFile === undefined
       ? {}
       : { configurationFile: options.configurationFile }),
+    ...(options.traceFile === undefined ? {} : { traceFile: options.traceFile }),
     ...(options.manager === undefined ? {} : { manager: options.manager }),
     temporary: temporaryFolder(euid),
     runtime: {

@@ -71,6 +71,8 @@ export interface PolicySources {
   readonly metricsPort?: number;
   /** Configuration file, which is read again at SIGHUP. */
   readonly configurationFile?: string;
+  /** File that a trace is written to. */
+  readonly traceFile?: string;
   /** Socket of the service manager: a path, or `@NAME` in the abstract namespace. */
   readonly manager?: string;
   /** Folder for files of our own; none where there is no place for one. */
@@ -193,6 +195,7 @@ export function sandboxPolicy(
     // The folder: editors put another file in the place of the one that we were given.
     needs.push({ path: dirname(sources.configurationFile), use: "read" });
   }
+  if (sources.traceFile !== undefined) needs.push({ path: sources.traceFile, use: "change" });
   for (const { path, readOnly } of exports) {
     needs.push({ path, use: readOnly ? "read" : "change", isExport: true });
   }

@@ -108,11 +108,13 @@ Deno.test("sandboxPolicy() names what is used, and what for", () => {
   const policy = sandboxPolicy(CONFIGURATION, {
     ...SOURCES,
     configurationFile: "/etc/v/serve.toml",
+    traceFile: "/var/log/share.pcapng",
   });
   const uses = Object.fromEntries(policy.needs.map(({ path, use }) => [path, use]));
   assert.equal(uses["/srv/a"], "change");
   assert.equal(uses["/run/virtfs"], "listen");
   assert.equal(uses["/etc/v"], "read");
+  assert.equal(uses["/var/log/share.pcapng"], "change");
   assert.equal(uses["/opt/deno"], "run");
   assert.equal(uses["/opt/lib/ld.so"], "run");
   assert.equal(uses["/opt/lib"], "load");
