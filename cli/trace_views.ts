@@ -139,8 +139,9 @@ export class Views implements Disposable {
       });
     }
     if (isJudged) {
-      this.#lint = new Lint((finding) => all.finding?.(finding), options.ignore);
-      all = judged(all, this.#lint);
+      const told = all;
+      this.#lint = new Lint((finding) => told.finding?.(finding), options.ignore);
+      all = judged(told, this.#lint);
     }
     this.payload = needsMessages ? this.#payloadOf(isJudged) : 0;
     const session = needsMessages

@@ -135,6 +135,7 @@ Deno.test("sandboxPolicy() names what is used, and what for", () => {
     "/run/virtfs",
     "/srv/a",
     "/tmp/own",
+    "/var/log/share.pcapng",
   ]);
   assert.equal(
     policy.needs.find(({ use }) => use === "listen")?.refusal,
