@@ -357,9 +357,10 @@ class Job {
     if (outcome.complaint !== null) {
       await this.runner.hangUp();
       await this.#look(steps, outcome.complaint, origin);
-    } else {
-      await this.#revive();
     }
+    // One that takes no connection any more would pass all cases.
+    if (!outcome.isServing && this.#subject.target.canRestart) await this.#restart();
+    else if (outcome.complaint === null) await this.#revive();
     if (++this.#runs % RESOURCES_EVERY === 0 && !this.#options.off.has("resources")) {
       await this.#audit(origin);
     }

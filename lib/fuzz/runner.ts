@@ -62,6 +62,8 @@ export interface Outcome {
   readonly hasRefusal: boolean;
   /** Whether the target reached a state, or came to one from another, for the first time. */
   readonly isNew: boolean;
+  /** Whether it still took connections, as far as was looked. */
+  readonly isServing: boolean;
   /** What came back for each step, as text; empty unless it was asked for. */
   readonly answers: ReadonlyMap<number, readonly string[]>;
   /** The last step that was sent. */
@@ -139,6 +141,7 @@ export class Runner {
   #isNew = false;
   #isDirty = true;
   #isStrange = false;
+  #isServing = true;
   #runs = 0;
   #lastKey = 0;
 
@@ -163,6 +166,7 @@ export class Runner {
     this.#isRecording = mode.isRecording;
     this.#patienceMs = mode.patienceMs ?? this.#options.patienceMs;
     this.#hasRefusal = this.#isNew = this.#isStrange = false;
+    this.#isServing = true;
     this.#lastKey = 0;
     this.#runs++;
     if (mode.isFresh) await this.hangUp();
@@ -188,6 +192,7 @@ export class Runner {
       sent,
       hasRefusal: this.#hasRefusal,
       isNew: this.#isNew,
+      isServing: this.#isServing,
       answers: this.#answers,
       last,
     };
@@ -212,6 +217,7 @@ export class Runner {
       return link;
     } catch {
       this.#isStrange = true;
+      this.#isServing = false;
       return null;
     }
   }
@@ -554,14 +560,14 @@ export class Runner {
     let isServing = true;
     // A device serves one machine: there is no asking as another one.
     if (health.isAlive && this.#isStrange && target.isStream) {
-      isServing = await this.#isServing();
+      isServing = this.#isServing = await this.#serves();
       // It may have died of the last bytes only now.
       health = await target.health();
     }
     return { health, unanswered, isServing, ...(trespass === undefined ? {} : { trespass }) };
   }
 
-  async #isServing(): Promise<boolean> {
+  async #serves(): Promise<boolean> {
     const { target } = this.#options;
     try {
       const raw = await target.connect();
