@@ -211,7 +211,9 @@ async function readBinary(
     signal,
     ...(ports === undefined ? {} : { ports }),
   });
-  const notes = report.problems.map(formatProblem);
+  // Where nobody wants more, that there is more is no problem.
+  const notes = report.problems.filter(({ name }) => !signal.aborted || name !== "file-ends")
+    .map(formatProblem);
   const isKnown = report.format !== "unknown";
   if (isKnown && report.conversations === 0 && !signal.aborted) {
     const others = report.tcp.others > 0 ? "; --port names other ports than 564 and 5640" : "";

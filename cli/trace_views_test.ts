@@ -20,6 +20,11 @@ const FTRACE = `cat-97 [000] ..... 2.500000: 9p_client_req: client 184 request P
 cat-97 [000] ..... 2.500123: 9p_client_res: client 184 response P9_TWALK tag  1 err -2
 `;
 
+/** What QEMU's own device says of the same. */
+const QEMU = `41@1795388446.572011:v9fs_walk tag 1 id 110 fid 0 newfid 1 nwnames 1
+41@1795388446.572211:v9fs_rerror tag 1 id 110 err 2
+`;
+
 interface Ran {
   readonly code: number;
   readonly out: string;
@@ -230,6 +235,8 @@ Deno.test("trace reads logs of tracepoints", async () => {
   const { code, out, err } = await trace("-q", scratch.of("ftrace.txt", FTRACE));
   assert.match(out, /^Twalk.* = -ENOENT .*<0\.000123>\n$/);
   assert.deepEqual([code, err], [0, ""]);
+  const qemu = scratch.of("qemu.log", QEMU);
+  assert.match((await trace("-c", qemu)).out, /^1 request in 1 conversation, /);
   const other = await trace(scratch.of("other.txt", "nothing of that kind\n"));
   assert.equal(other.code, 1);
   assert.match(other.err, /there is no 9P in these 1 lines of text/);
@@ -249,6 +256,15 @@ Deno.test("trace is a proxy that records, injects and sums up", async () => {
   assert.match(out, /EIO \(Input\/output error\) +Tread 1$/m);
   const again = await trace("-q", "-Z", path);
   assert.match(again.out, /^Tread\(fid=\d+<\/hello>, .*\) = -EIO /m);
+});
+
+Deno.test("trace --top says what is going on, and keeps a capture beside it", async () => {
+  using scratch = new Scratch();
+  const path = scratch.of("live.pcapng");
+  const { code, stdout } = await recorded(path, "--top");
+  assert.match(stdout, /^\d+ requests\/s, .* under way, \/hello$/m);
+  assert.equal(code, 0);
+  assert.match((await trace("-q", path)).out, /^Tversion\(/);
 });
 
 Deno.test("trace replay plays a capture and tells what differs; trace diff compares two", async () => {
