@@ -73,8 +73,11 @@ export function tellFindings(
   summary: string,
   findings: readonly Finding[],
 ): number {
-  for (const { severity, bucket, message, origin, reproducer } of findings) {
-    output.out(`${severity}: ${oneLine(message)}\n  ${bucket}, ${origin}\n`);
+  for (const { severity, bucket, message, origin, reproducer, confirmed } of findings) {
+    const { failed, tried } = confirmed;
+    const flaky = failed < tried ? "flaky, " : "";
+    const again = `${flaky}${failed} of ${tried} times`;
+    output.out(`${severity}: ${oneLine(message)}\n  ${bucket}, ${origin}, ${again}\n`);
     for (const line of reproducer.trimEnd().split("\n")) output.out(`  ${line}\n`);
   }
   output.out(`${summary}, ${findings.length} findings\n`);

@@ -4,20 +4,58 @@
  *
  * @module
  */
-import { Guest, GuestFailure, GuestTimeout, HOST_ADDRESS } from "../guest/mod.ts";
-import { LyingServer } from "./clients_mischief.ts";
+import type { Guest } from "../guest/mod.ts";
+import { type ClientCase, fewerLies, formatClientCase } from "./clients_case.ts";
+import {
+  bootLoudly,
+  type CacheMode,
+  type GuestComplaint,
+  mountOf,
+  prepareGuest,
+  type RoundOutcome,
+  runRound,
+} from "./clients_guest.ts";
+import { knownComplaint } from "./clients_known.ts";
+import { type Lie, LyingServer } from "./clients_mischief.ts";
 import type { Finding } from "./types.ts";
 
 /** Options of {@linkcode runLinuxClient}; everything may be left out. */
 export interface LinuxClientOptions {
   /** Seed of all conversations; 1 by default. */
   readonly seed?: number;
-  /** Milliseconds to go on, the boot of the guest not counted; 600,000 by default. */
+  /** Number of the first round; 0 by default. */
+  readonly first?: number;
+  /** Rounds at most; as many as there is time for by default. */
+  readonly runs?: number;
+  /**
+   * Milliseconds to go on; 600,000 by default. The boot of the guest is not counted, nor is trying
+   * again what was found.
+   */
   readonly timeMs?: number;
+  /** How the mounts cache, by turns; `none`, `loose` and `mmap` by default. */
+  readonly caches?: readonly CacheMode[];
+  /** How often a finding is tried again, each time in a fresh guest; 2 by default. */
+  readonly verify?: number;
+  /** Milliseconds for leaving out lies; 180,000 by default. */
+  readonly shortenMs?: number;
+  /** A guest that runs already and is not needed any more; one is booted by default. */
+  readonly guest?: Guest;
+  /** A conversation in which nobody says anything for so long ends, in milliseconds; 1500 by default. */
+  readonly idleMs?: number;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
   /** Is told after every round. */
   readonly onProgress?: (report: LinuxClientReport) => void;
+}
+
+/** A finding that kernels are known for. */
+export interface KnownFinding {
+  /** What it is. */
+  readonly what: string;
+  /** Its bucket. */
+  readonly bucket: string;
+  /** In how many rounds it came. */
+  readonly rounds: number;
 }
 
 /** What came of a run. */
@@ -36,72 +74,31 @@ export interface LinuxClientReport {
   readonly seconds: number;
   /** What is wrong. */
   readonly findings: readonly Finding[];
+  /** What is wrong, and known. */
+  readonly known: readonly KnownFinding[];
 }
 
-/** What a kernel prints when something is wrong with it. */
-export const OOPS: RegExp =
-  /BUG:|kernel BUG at|Oops:|general protection|kernel NULL pointer|unable to handle|WARNING:|KASAN|UBSAN|kernel panic|soft lockup|hard LOCKUP|rcu.*stall|hung_task|blocked for more than|refcount_t|use-after-free|list_(?:add|del) corruption|slab-|Bad page|usercopy:/i;
-
-/** Ways to mount, one after the other. */
-const MOUNTS = [
-  "version=9p2000.L,cache=none,msize=65536",
-  "version=9p2000.L,cache=loose,msize=65536",
-  "version=9p2000.u,cache=none,msize=8192",
-  "version=9p2000.L,cache=mmap,msize=16384,access=client",
-  "version=9p2000,cache=none,msize=8192",
-  "version=9p2000.L,cache=loose,msize=65536,posixacl,access=client",
-] as const;
-
-/** Programs, each killed after a while: a server that withholds replies holds them up. */
-const PROGRAMS = [
-  "ls -la $M",
-  "cat $M/hello $M/link",
-  "ls -la $M/folder",
-  "dd if=$M/large of=/dev/null bs=64k",
-  "dd if=/dev/zero of=$M/new bs=32k count=4",
-  "stat -f $M",
-  "find $M",
-  "mkdir $M/made; rmdir $M/made",
-  "mv $M/new $M/newer; rm $M/newer",
-  "ln -s hello $M/l2; readlink $M/l2; ln $M/hello $M/h2",
-  "mknod $M/p p; chmod 600 $M/hello; touch $M/empty; truncate -s 5 $M/empty",
-  "cp -a $M/folder $M/copy",
-  "flock $M/hello true",
-  "tail -c 100 $M/large",
-] as const;
-
-/** Seconds that each program has. */
-const PROGRAM_S = 3;
-
-/** A round's script: prints `mounted` if it came so far. */
-function roundScript(port: number, round: number): string {
-  const options = MOUNTS[round % MOUNTS.length] ?? MOUNTS[0];
-  const programs = PROGRAMS.map((program) =>
-    `timeout -s KILL ${PROGRAM_S} sh -c '${program}' >/dev/null 2>&1`
-  );
-  const words = `trans=tcp,port=${port},uname=nobody,${options}`;
-  return `M=/mnt/liar; export M; mkdir -p $M
-    if timeout -s KILL 5 mount -t 9p -o ${words} ${HOST_ADDRESS} $M >/dev/null 2>&1; then
-      echo mounted
-      ${programs.join("\n      ")}
-      timeout -s KILL 5 umount $M 2>/dev/null || umount -f $M 2>/dev/null || umount -l $M
-    fi
-    true`;
-}
+/** A conversation in which nobody says anything for so long ends, in milliseconds. */
+const IDLE_MS = 1500;
 
 /**
  * Let the Linux client of a guest meet a server that lies.
  *
+ * What is found is tried again, alone, in a fresh guest, and then made shorter by leaving out lies.
+ *
  * @throws {GuestFailure} If the guest does not boot.
  */
 export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<LinuxClientReport> {
-  const { seed = 1, timeMs = 600_000, signal } = options;
+  const { seed = 1, first = 0, runs = Infinity, timeMs = 600_000, caches, signal } = options;
+  const idleMs = options.idleMs ?? IDLE_MS;
   const findings = new Map<string, Finding>();
-  await using server = new LyingServer({ seed, idleMs: 1500 });
-  let guest = await bootQuietly();
+  const known = new Map<string, KnownFinding>();
+  await using server = new LyingServer({ seed, idleMs });
+  let guest = options.guest ?? await bootLoudly();
   try {
+    if (options.guest !== undefined) await prepareGuest(guest);
     const kernel = (await guest.check("uname -rv")).trim();
-    const started = performance.now();
+    let spentMs = 0;
     let rounds = 0;
     let mounts = 0;
     const report = (): LinuxClientReport => ({
@@ -110,46 +107,37 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
       connections: server.connections,
       deeds: server.deeds,
       kernel,
-      seconds: (performance.now() - started) / 1000,
+      seconds: spentMs / 1000,
       findings: [...findings.values()],
+      known: [...known.values()],
     });
-    const add = (oracle: "process" | "hang", what: string, detail: string): void => {
-      const bucket = `clients/linux/${oracle}/${what}`;
-      if (findings.has(bucket)) return;
-      findings.set(bucket, {
-        oracle,
-        engine: "codec",
-        severity: oracle === "process" ? "critical" : "high",
-        bucket,
-        message: `Linux ${kernel}: ${what}`,
-        origin: `seed ${seed} round ${rounds} connection ${server.connections}`,
-        reproducer: detail,
-        messages: 0,
-        confirmed: { failed: 1, tried: 1 },
-      });
-    };
-    while (performance.now() - started < timeMs && signal?.aborted !== true) {
-      try {
-        const limit = 20_000 + PROGRAMS.length * PROGRAM_S * 1000;
-        const { output } = await guest.run(roundScript(server.port, rounds), { timeoutMs: limit });
-        if (output.includes("mounted")) mounts++;
-        const said = await guest.check("dmesg -c");
-        const line = said.split("\n").find((each) => OOPS.test(each));
-        if (line !== undefined) add("process", plain(line), said);
-        // What was killed and is still there waits in the kernel for ever.
-        const stuck = await guest.check(STUCK);
-        if (stuck.trim() !== "") add("hang", "a killed process does not end", stuck);
-      } catch (error) {
-        if (!(error instanceof GuestFailure)) throw error;
-        const line = error.console.split("\n").find((each) => OOPS.test(each));
-        const where = await whereabouts(guest);
-        if (line !== undefined) add("process", plain(line), error.console);
-        else {
-          const what = error instanceof GuestTimeout ? "a round does not end" : error.name;
-          add("hang", what, `${where}\n${error}`);
+    while (rounds < runs && spentMs < timeMs && signal?.aborted !== true) {
+      const index = first + rounds;
+      const mount = mountOf(index, caches);
+      const begun = performance.now();
+      server.expect(index);
+      const outcome = await runRound(guest, { port: server.port, mount });
+      spentMs += performance.now() - begun;
+      if (outcome.isMounted) mounts++;
+      const fresh: GuestComplaint[] = [];
+      for (const complaint of outcome.complaints) {
+        const bucket = bucketOf(complaint);
+        const what = knownComplaint(kernel, mount, complaint.cause);
+        if (what === undefined) {
+          if (!findings.has(bucket)) fresh.push(complaint);
+        } else {
+          known.set(bucket, { what, bucket, rounds: (known.get(bucket)?.rounds ?? 0) + 1 });
         }
+      }
+      const lies = server.last;
+      // Many warnings are given once only: the next round wants a kernel that has said nothing.
+      if (outcome.complaints.length > 0) {
         await guest[Symbol.asyncDispose]();
-        guest = await bootQuietly();
+        for (const complaint of fresh) {
+          const met = { client: "linux", seed, index, mount } as const;
+          findings.set(bucketOf(complaint), await confirm(met, complaint, kernel, lies, options));
+        }
+        guest = await bootLoudly();
       }
       rounds++;
       options.onProgress?.(report());
@@ -160,35 +148,110 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
   }
 }
 
-/** Boots a guest whose console tells everything, and whose log is empty. */
-async function bootQuietly(): Promise<Guest> {
-  const guest = await Guest.boot();
-  await guest.check("echo 8 >/proc/sys/kernel/printk; dmesg -c >/dev/null");
-  return guest;
+/** Tries a meeting again, makes it shorter if it can be had again, and makes a finding of it. */
+async function confirm(
+  met: ClientCase,
+  complaint: GuestComplaint,
+  kernel: string,
+  told: readonly Lie[],
+  options: LinuxClientOptions,
+): Promise<Finding> {
+  const { verify = 2, shortenMs = 180_000, signal } = options;
+  const bucket = bucketOf(complaint);
+  await using trial = new Trial(options.idleMs ?? IDLE_MS);
+  const shows = async (tried: ClientCase): Promise<boolean> =>
+    (await trial.run(tried)).complaints.some((each) => bucketOf(each) === bucket);
+  const times = async (tried: ClientCase): Promise<number> => {
+    let failed = 0;
+    for (let i = 0; i < verify && signal?.aborted !== true; i++) {
+      await trial.refresh();
+      if (await shows(tried)) failed++;
+    }
+    return failed;
+  };
+  let best: ClientCase = { ...met, lies: told.map(({ reply }) => reply) };
+  let failed = await times(best);
+  if (failed === verify && verify > 0) {
+    const end = performance.now() + shortenMs;
+    const isOver = (): boolean => performance.now() > end || signal?.aborted === true;
+    if (complaint.programs !== undefined) {
+      const part = { ...best, programs: complaint.programs };
+      if (await shows(part)) best = part;
+    }
+    const whole = best;
+    const lies = await fewerLies(
+      best.lies ?? [],
+      (part) => shows({ ...whole, lies: part }),
+      isOver,
+    );
+    const shorter = { ...whole, lies };
+    const failedShorter = await times(shorter);
+    // A shorter one that comes now and then only is worth less.
+    if (failedShorter === failed) best = shorter;
+    failed = Math.max(failed, failedShorter);
+  }
+  const message = `Linux ${kernel}: ${complaint.cause}`;
+  return {
+    oracle: complaint.oracle,
+    engine: "codec",
+    severity: complaint.oracle === "process" ? "critical" : "high",
+    bucket,
+    message,
+    origin: `seed ${met.seed}, case ${met.index}`,
+    reproducer: formatClientCase(best, [message, `bucket ${bucket}`], told, complaint.detail),
+    messages: best.lies?.length ?? 0,
+    confirmed: { failed, tried: verify },
+  };
 }
 
-/** Lists processes that sleep without being killable, twice, two seconds apart. */
-const STUCK = `look() { for p in /proc/[0-9]*; do
-    [ "$(sed 's/.*) //; s/ .*//' $p/stat 2>/dev/null)" = D ] && echo $p $(cat $p/comm $p/stack 2>/dev/null)
-  done; }
-  one=$(look); [ -z "$one" ] || { sleep 2; look; }
-  true`;
+/** Runs single meetings, in a fresh guest whenever the one before was harmed. */
+class Trial implements AsyncDisposable {
+  readonly #idleMs: number;
+  #guest: Guest | undefined;
 
-/** What the processes of a guest wait for, as far as it still tells. */
-async function whereabouts(guest: Guest): Promise<string> {
-  try {
-    const script =
-      "ps; for p in /proc/[0-9]*; do echo $p $(cat $p/comm) $(cat $p/stack); done; dmesg";
-    return (await guest.run(script, { timeoutMs: 20_000 })).output;
-  } catch {
-    return "the guest runs no further script";
+  constructor(idleMs: number) {
+    this.#idleMs = idleMs;
+  }
+
+  /** The next meeting is in a fresh guest. */
+  async refresh(): Promise<void> {
+    await this.#guest?.[Symbol.asyncDispose]();
+    this.#guest = undefined;
+  }
+
+  async run(met: ClientCase): Promise<RoundOutcome & { readonly told: readonly Lie[] }> {
+    await using server = new LyingServer({ seed: met.seed, idleMs: this.#idleMs });
+    server.expect(met.index, met.lies === undefined ? undefined : new Set(met.lies));
+    const guest = this.#guest ??= await bootLoudly();
+    const outcome = await runRound(guest, {
+      port: server.port,
+      mount: met.mount ?? mountOf(met.index),
+      ...met.programs === undefined ? {} : { programs: met.programs },
+    });
+    if (outcome.complaints.length > 0) await this.refresh();
+    return { ...outcome, told: server.last };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.refresh();
   }
 }
 
-/** A line of the kernel without its numbers, so that the same cause has the same name. */
-function plain(line: string): string {
-  return line.replace(/^\[[ 0-9.]+\] */, "").replace(/0x[0-9a-f]+|[0-9a-f]{8,}|\d+/gi, "N").slice(
-    0,
-    120,
-  );
+/**
+ * Have a meeting with Linux again, in a fresh guest.
+ *
+ * @param met The meeting.
+ * @returns What is wrong, and what was done to replies.
+ * @throws {GuestFailure} If the guest does not boot.
+ */
+export async function replayLinuxClient(
+  met: ClientCase,
+): Promise<{ readonly causes: readonly string[]; readonly told: readonly Lie[] }> {
+  await using trial = new Trial(IDLE_MS);
+  const { complaints, told } = await trial.run(met);
+  return { causes: complaints.map(bucketOf), told };
+}
+
+function bucketOf({ oracle, cause }: GuestComplaint): string {
+  return `clients/linux/${oracle}/${cause}`;
 }

@@ -56,6 +56,16 @@ export function sampleTree(): MemoryTree {
   return tree;
 }
 
+/** A reply that was bent. */
+export interface Lie {
+  /** Number of the reply in its conversation, from 0 on. */
+  readonly reply: number;
+  /** What the reply was. */
+  readonly message: string;
+  /** What became of it. */
+  readonly bend: Bend;
+}
+
 /** What reaches a client of a server that lies. */
 export interface LiarOptions {
   /** Seed of the connection. */
@@ -66,20 +76,29 @@ export interface LiarOptions {
   readonly isStream: boolean;
   /** A conversation in which nobody says anything for so long ends, in milliseconds; 300 by default. */
   readonly idleMs?: number;
+  /** Numbers of the replies that may be bent; all by default. */
+  readonly only?: ReadonlySet<number>;
 }
 
-/** One conversation with a client, bent. */
+/**
+ * One conversation with a client, bent.
+ *
+ * What becomes of a reply depends on nothing but the seed, the number of the conversation and the
+ * number of the reply in it, so that a lie can be left out and the others stay what they are.
+ */
 export class Liar {
-  /** What was done to which reply, for people. */
-  readonly deeds: string[] = [];
+  /** What was done to which reply. */
+  readonly deeds: Lie[] = [];
   readonly #honest: Channel;
   readonly #dice: Dice;
   readonly #maker: FrameMaker;
   readonly #replies: FrameMaker;
   readonly #isStream: boolean;
+  readonly #own: number;
   /** Replies that go through before the first that is bent. */
-  #quiet: number;
+  readonly #quiet: number;
   readonly #rate: number;
+  readonly #only: ReadonlySet<number> | undefined;
   readonly #send: (bytes: Uint8Array) => void;
   readonly #close: () => void;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -102,10 +121,11 @@ export class Liar {
       exports: [{ name: "", tree: sampleTree(), readOnly: false }],
     });
     this.#honest = connectInMemory(server.accept);
-    const own = mixSeed(options.seed, options.index);
-    this.#dice = new Dice(own);
-    this.#maker = new FrameMaker(new Dice(own), { letter: "R" });
-    this.#replies = new FrameMaker(new Dice(own), { letter: "R" });
+    this.#own = mixSeed(options.seed, options.index);
+    this.#only = options.only;
+    this.#dice = new Dice(this.#own);
+    this.#maker = new FrameMaker(this.#dice, { letter: "R" });
+    this.#replies = new FrameMaker(this.#dice, { letter: "R" });
     this.#isStream = options.isStream;
     this.#quiet = this.#dice.once(6) ? 0 : 2 + this.#dice.below(60);
     this.#rate = this.#dice.pick([1, 2, 5, 12, 40]);
@@ -148,15 +168,16 @@ export class Liar {
   }
 
   async #run(): Promise<void> {
+    let number = -1;
     for await (const reply of this.#honest.frames) {
       if (this.#isOver) break;
+      number++;
       this.#note(reply);
-      if (this.#quiet > 0) this.#quiet--;
-      else if (this.#dice.once(this.#rate)) {
-        this.#bend(this.#dice.pick(BEND_NAMES), reply);
-        continue;
-      }
-      this.#send(reply);
+      this.#dice.reset(mixSeed(this.#own, number));
+      const isBent = number >= this.#quiet && this.#dice.once(this.#rate);
+      if (isBent && this.#only?.has(number) !== false) {
+        this.#bend(this.#dice.pick(BEND_NAMES), reply, number);
+      } else this.#send(reply);
     }
     this.end();
   }
@@ -176,11 +197,12 @@ export class Liar {
     this.#timers.add(timer);
   }
 
-  #bend(bend: Bend, reply: Uint8Array): void {
+  #bend(bend: Bend, reply: Uint8Array, number: number): void {
     const dice = this.#dice;
     const type = reply[4] ?? 0;
     const tag = (reply[5] ?? 0) | (reply[6] ?? 0) << 8;
-    this.deeds.push(`${LAYOUT_BY_TYPE.get(type)?.name ?? type} tag=${tag}: ${bend}`);
+    const message = `${LAYOUT_BY_TYPE.get(type)?.name ?? type} tag=${tag}`;
+    this.deeds.push({ reply: number, message, bend });
     switch (bend) {
       case "spoilt":
       case "framed": {
@@ -328,6 +350,8 @@ export interface LyingServerOptions {
   readonly first?: number;
   /** See {@linkcode LiarOptions.idleMs}. */
   readonly idleMs?: number;
+  /** See {@linkcode LiarOptions.only}. */
+  readonly only?: ReadonlySet<number>;
   /** Address to listen on; the loopback by default. */
   readonly hostname?: string;
   /** Port to listen on; any free one by default. */
@@ -340,7 +364,8 @@ export class LyingServer implements AsyncDisposable {
   readonly port: number;
   readonly #listener: Deno.TcpListener;
   readonly #seed: number;
-  readonly #first: number;
+  #next: number;
+  #only: ReadonlySet<number> | undefined;
   readonly #idleMs: number;
   readonly #liars = new Set<Liar>();
   readonly #loop: Promise<void>;
@@ -353,7 +378,8 @@ export class LyingServer implements AsyncDisposable {
   /** Listen. */
   constructor(options: LyingServerOptions) {
     this.#seed = options.seed;
-    this.#first = options.first ?? 0;
+    this.#next = options.first ?? 0;
+    this.#only = options.only;
     this.#idleMs = options.idleMs ?? IDLE_MS;
     const { hostname = "127.0.0.1", port = 0 } = options;
     this.#listener = Deno.listen({ hostname, port });
@@ -361,8 +387,20 @@ export class LyingServer implements AsyncDisposable {
     this.#loop = this.#accept();
   }
 
+  /**
+   * Choose the conversation that the next connection is; those after it count on.
+   *
+   * @param index Its number.
+   * @param only Numbers of the replies that may be bent; all if not given.
+   */
+  expect(index: number, only?: ReadonlySet<number>): void {
+    this.#next = index;
+    this.#only = only;
+    this.#latest = undefined;
+  }
+
   /** What was done to replies in the latest conversation. */
-  get last(): readonly string[] {
+  get last(): readonly Lie[] {
     return this.#latest?.deeds ?? [];
   }
 
@@ -378,7 +416,10 @@ export class LyingServer implements AsyncDisposable {
 
   async #accept(): Promise<void> {
     try {
-      for await (const conn of this.#listener) this.#serve(conn, this.#first + this.#count++);
+      for await (const conn of this.#listener) {
+        this.#count++;
+        this.#serve(conn, this.#next++);
+      }
     } catch (error) {
       if (!(error instanceof Deno.errors.BadResource)) throw error;
     }
@@ -396,11 +437,9 @@ export class LyingServer implements AsyncDisposable {
     const send = (bytes: Uint8Array): void => {
       sending = sending.then(() => writeAll(conn, bytes)).catch(() => {});
     };
-    const liar = new Liar(
-      { seed: this.#seed, index, isStream: true, idleMs: this.#idleMs },
-      send,
-      close,
-    );
+    const options = { seed: this.#seed, index, isStream: true, idleMs: this.#idleMs };
+    const only = this.#only;
+    const liar = new Liar(only === undefined ? options : { ...options, only }, send, close);
     this.#liars.add(liar);
     this.#latest = liar;
     try {

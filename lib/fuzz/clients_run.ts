@@ -4,17 +4,25 @@
  *
  * @module
  */
+import { type ClientCase, fewerLies, formatClientCase } from "./clients_case.ts";
+import type { Lie } from "./clients_mischief.ts";
 import type { ClientsCatch, ClientsProgress, ClientsTask } from "./clients_task.ts";
-import type { Finding, OracleName } from "./types.ts";
+import type { Finding } from "./types.ts";
 
 /** Options of {@linkcode runMaliciousServer}; everything may be left out. */
 export interface MaliciousServerOptions {
   /** Seed of all conversations; 1 by default. */
   readonly seed?: number;
+  /** Number of the first conversation; 0 by default. */
+  readonly first?: number;
   /** Conversations; as many as there is time for by default. */
   readonly runs?: number;
   /** Milliseconds to go on; 10,000 by default. */
   readonly timeMs?: number;
+  /** How often a finding is tried again; 3 by default. */
+  readonly verify?: number;
+  /** Milliseconds for leaving out lies; 20,000 by default. */
+  readonly shortenMs?: number;
   /** Whether a socket is between client and server; false by default. */
   readonly isSocket?: boolean;
   /** Ends the run early. */
@@ -47,6 +55,8 @@ const HARM: Readonly<Record<string, Finding["severity"]>> = {
 /**
  * Be a malicious server for our client.
  *
+ * What is found is tried again, alone, and then made shorter by leaving out lies.
+ *
  * @example A hundred conversations
  * ```ts ignore
  * const { findings } = await runMaliciousServer({ seed: 1, runs: 100 });
@@ -55,80 +65,164 @@ const HARM: Readonly<Record<string, Finding["severity"]>> = {
 export async function runMaliciousServer(
   options: MaliciousServerOptions = {},
 ): Promise<MaliciousServerReport> {
-  const { seed = 1, runs = Number.MAX_SAFE_INTEGER, timeMs = 10_000, signal } = options;
+  const { seed = 1, first = 0, runs = Number.MAX_SAFE_INTEGER, timeMs = 10_000, signal } = options;
+  const isSocket = options.isSocket ?? false;
   const findings = new Map<string, Finding>();
   const started = performance.now();
-  let next = 0;
+  let next = first;
   let deeds = 0;
   const report = (): MaliciousServerReport => ({
-    runs: next,
+    runs: next - first,
     deeds,
     seconds: (performance.now() - started) / 1000,
     findings: [...findings.values()],
   });
-  const add = (oracle: OracleName, caught: Omit<ClientsCatch, "oracle">): void => {
-    const bucket = `clients/ours/${oracle}/${caught.cause}`;
-    if (findings.has(bucket)) return;
-    findings.set(bucket, {
-      oracle,
-      engine: "codec",
-      severity: HARM[oracle] ?? "medium",
-      bucket,
-      message: `Our client ${caught.cause}`,
-      origin: `seed ${seed} conversation ${caught.index}`,
-      reproducer: `# what the server did\n${caught.deeds.map((deed) => `# ${deed}\n`).join("")}`,
-      messages: caught.deeds.length,
-      confirmed: { failed: 1, tried: 1 },
-    });
-  };
-  while (next < runs && performance.now() - started < timeMs && signal?.aborted !== true) {
-    const shared = new Int32Array(new SharedArrayBuffer(8));
-    shared[0] = -1;
-    const task: ClientsTask = {
-      seed,
-      from: next,
-      runs: runs - next,
-      timeMs: timeMs - (performance.now() - started),
-      isSocket: options.isSocket ?? false,
-      shared,
-    };
-    const worker = new Worker(new URL("./clients_worker.ts", import.meta.url), { type: "module" });
-    const done = Promise.withResolvers<boolean>();
-    worker.onmessage = ({ data }: MessageEvent<ClientsProgress>) => {
-      next = data.next;
-      deeds += data.deeds;
-      for (const each of data.caught) add(each.oracle, each);
-      options.onProgress?.(report());
-      if (data.isDone) done.resolve(true);
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      add("process", { index: next, cause: `throws ${event.message}`, deeds: [] });
-      next = (shared[0] ?? next) + 1;
-      done.resolve(false);
-    };
-    const stop = (): void => {
-      Atomics.store(shared, 1, 1);
-    };
-    signal?.addEventListener("abort", stop);
-    let last = -1;
-    const watch = setInterval(() => {
-      const now = Atomics.load(shared, 0);
-      if (now !== last || now < 0) last = now;
-      else {
-        add("hang", { index: now, cause: "keeps its thread busy for ever", deeds: [] });
-        next = now + 1;
-        done.resolve(false);
+  const caught = new Map<string, ClientsCatch>();
+  const left = (): number => timeMs - (performance.now() - started);
+  while (next < first + runs && left() > 0 && signal?.aborted !== true) {
+    const task = { seed, from: next, runs: first + runs - next, timeMs: left(), isSocket };
+    const isDone = await runThread(task, signal, (progress) => {
+      next = progress.next;
+      deeds += progress.deeds;
+      for (const each of progress.caught) {
+        const bucket = bucketOf(each);
+        if (!caught.has(bucket)) caught.set(bucket, each);
       }
-    }, HANG_MS);
-    worker.postMessage(task);
-    try {
-      if (await done.promise) break;
-    } finally {
-      clearInterval(watch);
-      signal?.removeEventListener("abort", stop);
-      worker.terminate();
-    }
+      options.onProgress?.(report());
+    });
+    if (isDone) break;
+  }
+  for (const [bucket, each] of caught) {
+    findings.set(bucket, await confirm(seed, isSocket, each, options));
   }
   return report();
+}
+
+/**
+ * Runs conversations in a thread until it is done, or has to be killed.
+ *
+ * @returns Whether it was done.
+ */
+async function runThread(
+  words: Omit<ClientsTask, "shared">,
+  signal: AbortSignal | undefined,
+  onProgress: (progress: ClientsProgress) => void,
+): Promise<boolean> {
+  const shared = new Int32Array(new SharedArrayBuffer(8));
+  shared[0] = -1;
+  let next = words.from;
+  const worker = new Worker(new URL("./clients_worker.ts", import.meta.url), { type: "module" });
+  const done = Promise.withResolvers<boolean>();
+  const isLost = (each: Omit<ClientsCatch, "deeds">): void => {
+    // What it had said of its lies was lost with the thread.
+    const caught = [{ ...each, deeds: undefined }];
+    onProgress({ isDone: false, next: each.index + 1, deeds: 0, caught });
+    done.resolve(false);
+  };
+  worker.onmessage = ({ data }: MessageEvent<ClientsProgress>) => {
+    next = data.next;
+    onProgress(data);
+    if (data.isDone) done.resolve(true);
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    const index = Math.max(next, Atomics.load(shared, 0));
+    const cause = `throws ${event.message.replace(/\d+/g, "N")}`;
+    isLost({ oracle: "process", index, cause });
+  };
+  const stop = (): void => {
+    Atomics.store(shared, 1, 1);
+  };
+  signal?.addEventListener("abort", stop);
+  let last = -1;
+  const watch = setInterval(() => {
+    const now = Atomics.load(shared, 0);
+    if (now !== last || now < 0) last = now;
+    else isLost({ oracle: "hang", index: now, cause: "keeps its thread busy for ever" });
+  }, HANG_MS);
+  worker.postMessage({ ...words, shared } satisfies ClientsTask);
+  try {
+    return await done.promise;
+  } finally {
+    clearInterval(watch);
+    signal?.removeEventListener("abort", stop);
+    worker.terminate();
+  }
+}
+
+/** Tries a meeting again, makes it shorter if it can be had again, and makes a finding of it. */
+async function confirm(
+  seed: number,
+  isSocket: boolean,
+  caught: ClientsCatch,
+  options: MaliciousServerOptions,
+): Promise<Finding> {
+  const { verify = 3, shortenMs = 20_000, signal } = options;
+  const { oracle, cause, index } = caught;
+  const told = caught.deeds;
+  const bucket = bucketOf(caught);
+  const shows = async (met: ClientCase): Promise<boolean> =>
+    (await replayOwnClient(met)).causes.includes(bucket);
+  const times = async (met: ClientCase): Promise<number> => {
+    let failed = 0;
+    for (let i = 0; i < verify && signal?.aborted !== true; i++) if (await shows(met)) failed++;
+    return failed;
+  };
+  const client = isSocket ? "own-socket" : "own";
+  const lies = told?.map(({ reply }) => reply);
+  let best: ClientCase = { client, seed, index, ...lies === undefined ? {} : { lies } };
+  let failed = await times(best);
+  if (failed === verify && verify > 0 && lies !== undefined) {
+    const end = performance.now() + shortenMs;
+    const fewer = await fewerLies(
+      lies,
+      (part) => shows({ ...best, lies: part }),
+      () => performance.now() > end || signal?.aborted === true,
+    );
+    const shorter = { ...best, lies: fewer };
+    const failedShorter = await times(shorter);
+    // A shorter one that comes now and then only is worth less.
+    if (failedShorter === verify) best = shorter;
+    failed = Math.max(failed, failedShorter);
+  }
+  const message = `Our client ${cause}`;
+  return {
+    oracle,
+    engine: "codec",
+    severity: HARM[oracle] ?? "medium",
+    bucket,
+    message,
+    origin: `seed ${seed}, case ${index}`,
+    reproducer: formatClientCase(best, [message, `bucket ${bucket}`], told),
+    messages: best.lies?.length ?? 0,
+    confirmed: { failed, tried: verify },
+  };
+}
+
+/**
+ * Have a meeting with our client again.
+ *
+ * @param met The meeting.
+ * @returns What is wrong, and what was done to replies as far as something is wrong.
+ */
+export async function replayOwnClient(
+  met: ClientCase,
+): Promise<{ readonly causes: readonly string[]; readonly told: readonly Lie[] }> {
+  const caught: ClientsCatch[] = [];
+  const task = {
+    seed: met.seed,
+    from: met.index,
+    runs: 1,
+    timeMs: 2 * HANG_MS,
+    isSocket: met.client === "own-socket",
+    ...met.lies === undefined ? {} : { lies: met.lies },
+  };
+  await runThread(task, undefined, (progress) => {
+    caught.push(...progress.caught);
+  });
+  return { causes: caught.map(bucketOf), told: caught.flatMap(({ deeds }) => deeds ?? []) };
+}
+
+function bucketOf({ oracle, cause }: ClientsCatch): string {
+  return `clients/ours/${oracle}/${cause}`;
 }

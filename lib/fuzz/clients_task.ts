@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Lie } from "./clients_mischief.ts";
+
 /** What a thread is to do. */
 export interface ClientsTask {
   /** Seed of all conversations. */
@@ -16,6 +18,8 @@ export interface ClientsTask {
   readonly timeMs: number;
   /** Whether a socket is between client and server. */
   readonly isSocket: boolean;
+  /** Numbers of the replies that may be bent; all if not given. */
+  readonly lies?: readonly number[];
   /** Holds the number of the conversation under way, and in slot 1 whether to stop. */
   readonly shared: Int32Array<SharedArrayBuffer>;
 }
@@ -28,8 +32,8 @@ export interface ClientsCatch {
   readonly oracle: "process" | "hang" | "counts";
   /** What it did, without numbers: the same for the same cause. */
   readonly cause: string;
-  /** What the server had done to its replies. */
-  readonly deeds: readonly string[];
+  /** What the server had done to its replies; unknown if the thread did not live to tell. */
+  readonly deeds: readonly Lie[] | undefined;
 }
 
 /** How far a thread has come. */

@@ -148,7 +148,10 @@ async function run(task: ClientsTask): Promise<void> {
   };
   const started = performance.now();
   let lastTold = started;
-  await using server = task.isSocket ? new LyingServer({ seed, first: task.from }) : undefined;
+  const only = task.lies === undefined ? {} : { only: new Set(task.lies) };
+  await using server = task.isSocket
+    ? new LyingServer({ seed, first: task.from, ...only })
+    : undefined;
   for (; index < task.from + task.runs && Atomics.load(shared, 1) === 0; index++) {
     const now = performance.now();
     if (now - started >= task.timeMs) break;
@@ -161,7 +164,7 @@ async function run(task: ClientsTask): Promise<void> {
     let liar: Liar | undefined;
     let channel: Channel;
     if (server === undefined) {
-      const lying = lyingChannel({ seed, index });
+      const lying = lyingChannel({ seed, index, ...only });
       liar = lying.liar;
       channel = lying;
     } else channel = await dial(`tcp://127.0.0.1:${server.port}`);

@@ -15,20 +15,27 @@ export {
   type Step,
   unpackCase,
 } from "./case.ts";
+export { type ClientCase, formatClientCase, type LiedTo, parseClientCase } from "./clients_case.ts";
+export { CACHE_MODES, type CacheMode, mountOf } from "./clients_guest.ts";
 export {
+  type KnownFinding,
   type LinuxClientOptions,
   type LinuxClientReport,
+  replayLinuxClient,
   runLinuxClient,
 } from "./clients_linux.ts";
 export {
+  type Bend,
   Liar,
   type LiarOptions,
+  type Lie,
   LyingServer,
   type LyingServerOptions,
 } from "./clients_mischief.ts";
 export {
   type MaliciousServerOptions,
   type MaliciousServerReport,
+  replayOwnClient,
   runMaliciousServer,
 } from "./clients_run.ts";
 export {

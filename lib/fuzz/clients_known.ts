@@ -1,0 +1,27 @@
+/**
+ * What is known of kernels, so that what is new stands out.
+ *
+ * @module
+ */
+
+/** A complaint that some kernels are known for. */
+export interface KnownComplaint {
+  /** Releases that have it. */
+  readonly kernel: RegExp;
+  /** Options of the mounts that bring it. */
+  readonly mount: RegExp;
+  /** Its cause, as a finding names it. */
+  readonly cause: RegExp;
+  /** What it is. */
+  readonly what: string;
+}
+
+/** All that is known; docs/fuzz-clients.md tells the same. */
+export const KNOWN_COMPLAINTS: readonly KnownComplaint[] = [];
+
+/** Looks whether a complaint is known; gives what it is. */
+export function knownComplaint(kernel: string, mount: string, cause: string): string | undefined {
+  return KNOWN_COMPLAINTS.find((each) =>
+    each.kernel.test(kernel) && each.mount.test(mount) && each.cause.test(cause)
+  )?.what;
+}
