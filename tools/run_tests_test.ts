@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { judge, parsePlan } from "./run_tests.ts";
+import { Blocks, type Ending, judge, lanesOf, parsePlan } from "./run_tests.ts";
 
 const TOOL = new URL("./run_tests.ts", import.meta.url);
 
@@ -12,6 +12,7 @@ Deno.test("parsePlan() takes the quick profile when nothing is said", () => {
     profile: "ci",
     noSkips: false,
     isChecked: false,
+    isInTurn: false,
     rest: [],
   });
 });
@@ -25,9 +26,11 @@ Deno.test("parsePlan() reads variables, flags, paths and what follows --", () =>
     profile: "full",
     noSkips: true,
     isChecked: false,
+    isInTurn: false,
     rest: ["lib/p9", "--filter", "walk"],
   });
   assert.equal(parsePlan(["--checked"], variables({})).isChecked, true);
+  assert.equal(parsePlan(["--in-turn"], variables({})).isInTurn, true);
   assert.equal(parsePlan(["--full"], variables({})).profile, "full");
   assert.equal(parsePlan([], variables({ CI: "true" })).noSkips, true);
 });
@@ -46,13 +49,13 @@ const FAILED = `<testcase name="b" ${CASE}><failure message="no">no</failure></t
 const SKIPPED = `<testcase name="c" ${CASE}><skipped/></testcase>`;
 
 Deno.test("judge() accepts a run in which all passed", () => {
-  const { counts, isGood, complaints } = judge({ code: 0, report: PASSED }, true);
+  const { counts, isGood, complaints } = judge([{ code: 0, report: PASSED }], true);
   assert.deepEqual(counts, { passed: 1, failed: 0, skipped: 0 });
   assert.deepEqual([isGood, complaints], [true, []]);
 });
 
 Deno.test("judge() accepts a skipped test only where it may be skipped", () => {
-  const ending = { code: 0, report: PASSED + SKIPPED };
+  const ending = [{ code: 0, report: PASSED + SKIPPED }];
   assert.equal(judge(ending, false).isGood, true);
   const strict = judge(ending, true);
   assert.equal(strict.isGood, false);
@@ -60,7 +63,7 @@ Deno.test("judge() accepts a skipped test only where it may be skipped", () => {
   assert.match(strict.complaints.join(), /1 skipped, and every test must run here/);
 });
 
-const bad: [what: string, ending: Parameters<typeof judge>[0], failed: number, says: RegExp][] = [
+const bad: [what: string, ending: Ending, failed: number, says: RegExp][] = [
   ["a failed test", { code: 1, report: PASSED + FAILED }, 1, /^$/],
   ["a failed test though the exit code is 0", { code: 0, report: FAILED }, 1, /^$/],
   ["a run without a test", { code: 0, report: "<testsuites/>" }, 1, /none ran/],
@@ -81,12 +84,69 @@ const bad: [what: string, ending: Parameters<typeof judge>[0], failed: number, s
 
 for (const [what, ending, failed, says] of bad) {
   Deno.test(`judge() refuses ${what}`, () => {
-    const { counts, isGood, complaints } = judge(ending, false);
+    const { counts, isGood, complaints } = judge([ending], false);
     assert.equal(isGood, false);
     assert.equal(counts.failed, failed);
     assert.match(complaints.join("\n"), says);
   });
 }
+
+Deno.test("judge() adds runs up, and no good one hides a bad one", () => {
+  const good = { code: 0, report: PASSED + PASSED };
+  const both = judge([good, { code: 1, report: FAILED + PASSED + SKIPPED }], true);
+  assert.deepEqual(both.counts, { passed: 3, failed: 1, skipped: 1 });
+  assert.equal(both.isGood, false);
+  for (const [, ending, failed, says] of bad) {
+    const { counts, isGood, complaints } = judge([good, ending], false);
+    assert.equal(isGood, false);
+    assert.equal(counts.failed, failed);
+    assert.match(complaints.join("\n"), says);
+  }
+  assert.deepEqual(judge([good, good], true), {
+    counts: { passed: 4, failed: 0, skipped: 0 },
+    isGood: true,
+    complaints: [],
+  });
+});
+
+const MACHINE = { processors: 2, memory: 2 ** 33 };
+
+Deno.test("lanesOf() puts every test into one run, and guests beside the others", async () => {
+  const [guests, others, ...more] = lanesOf({ isInTurn: false, rest: [] }, MACHINE);
+  assert.deepEqual(more, []);
+  const [folder = ""] = guests?.args ?? [];
+  assert.deepEqual(others?.args, ["--doc", `--ignore=${folder}`]);
+  assert.ok((await Deno.stat(new URL(`../${folder}`, import.meta.url))).isDirectory);
+});
+
+Deno.test("lanesOf() has one run for what was chosen, in turn, and on a small machine", () => {
+  const run = [{ name: "all tests", args: ["--doc"] }];
+  assert.deepEqual(lanesOf({ isInTurn: true, rest: [] }, MACHINE), run);
+  for (const less of [{ processors: 1 }, { memory: 2 ** 32 }]) {
+    assert.deepEqual(lanesOf({ isInTurn: false, rest: [] }, { ...MACHINE, ...less }), run);
+  }
+  const [chosen, ...more] = lanesOf({ isInTurn: false, rest: ["lib/p9"] }, MACHINE);
+  assert.deepEqual([chosen?.args, more], [["--doc", "lib/p9"], []]);
+});
+
+Deno.test("Blocks gives whole files, however their text is cut", () => {
+  const one = "\x1b[0m\x1b[38;5;245mrunning 1 test from ./a_test.ts\x1b[0m\na ...\n  b ... ok\n";
+  const two = "running 2 tests from ./b_test.ts\nc ... FAILED\n";
+  const text = `Check a\n${one}${two}\nok | 3 passed`;
+  for (const size of [1, 7, text.length]) {
+    const blocks = new Blocks();
+    const got: string[] = [];
+    for (let at = 0; at < text.length; at += size) {
+      const block = blocks.add(text.slice(at, at + size));
+      if (block !== "") got.push(block);
+    }
+    got.push(blocks.end());
+    assert.equal(got.join(""), text);
+    const starts = got.filter((block) => block.includes("from ./b_test.ts"));
+    assert.equal(starts.length, 1);
+    assert.ok(size === text.length || got.includes(one), `${size}`);
+  }
+});
 
 /** Runs the tool on one file of tests in a folder of its own. */
 async function run(
@@ -183,6 +243,37 @@ Deno.test("the test tool passes SIGINT on and says so", async () => {
   assert.equal(code, 130);
   assert.equal(lines.at(-1), "0 passed, 1 failed");
   assert.match(errors, /interrupted by SIGINT/);
+});
+
+Deno.test("the test tool adds up the tests in guests and the others", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "virtfs-test-tool-" });
+  try {
+    for (const name of ["tools", "test/guest", "lib"]) {
+      await Deno.mkdir(`${folder}/${name}`, { recursive: true });
+    }
+    for (const name of ["run_tests.ts", "junit.ts"]) {
+      await Deno.copyFile(new URL(name, TOOL), `${folder}/tools/${name}`);
+    }
+    await Deno.writeTextFile(`${folder}/deno.json`, "{}");
+    const tests = (...names: string[]) =>
+      names.map((name) => `Deno.test("${name}", () => {});`).join("\n");
+    await Deno.writeTextFile(`${folder}/test/guest/a_test.ts`, tests("boots", "halts"));
+    await Deno.writeTextFile(
+      `${folder}/lib/b_test.ts`,
+      `${tests("reads", "writes", "walks")}\nDeno.test("fails", () => { throw new Error("no"); });`,
+    );
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-all", "--no-check", `${folder}/tools/run_tests.ts`, "--checked"],
+      env: { CI: "", NO_COLOR: "1" },
+      stderr: "null",
+    }).output();
+    const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");
+    assert.deepEqual([code, lines.at(-1)], [1, "5 passed, 1 failed"]);
+    const at = lines.findIndex((line) => line.startsWith("running 2 tests from"));
+    assert.match(lines.slice(at, at + 3).join("\n"), /guest\/a_test\.ts\nboots .*ok.*\nhalts .*ok/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("the test tool refuses a flag it does not know", async () => {
