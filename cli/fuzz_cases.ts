@@ -5,11 +5,15 @@
  */
 import {
   bucketOf,
+  type ClientCase,
   formatCase,
   packCase,
+  parseClientCase,
   profileOf,
   readReproducer,
   Replayer,
+  replayLinuxClient,
+  replayOwnClient,
   scriptOf,
   type Step,
   TemporaryExport,
@@ -48,7 +52,8 @@ export async function replay(args: readonly string[], output: Output): Promise<n
   const command = withTarget(
     fuzzCommand(
       "replay",
-      "Hold reproducers with a server, and say what comes of each. Exit code 3 if one shows something.",
+      "Hold reproducers with a server, and say what comes of each; those of fuzz clients with the client\n" +
+        "that they are of, Linux in a fresh guest each time. Exit code 3 if one shows something.",
       output,
     ).usage("FILE… [options]").argument("<FILE...>"),
   )
@@ -56,11 +61,20 @@ export async function replay(args: readonly string[], output: Output): Promise<n
     .option("--times <N>", "how often", wholeNumber(1, 1e6), 1);
   if (!parseFuzzWords(command, args)) return EXIT.done;
   const options = command.opts<ReplayWords>();
-  await using opened = await open(options);
+  await using stack = new AsyncDisposableStack();
+  let opened: Opened | undefined;
   let isClean = true;
   for (const path of command.args) {
-    const { steps } = readCase(path);
     let failed = 0;
+    const met = path.endsWith(".bin") ? null : parseClientCase(Deno.readTextFileSync(path));
+    if (met !== null) {
+      failed = await replayClient(met.met, options.times, output);
+      if (failed > 0) isClean = false;
+      output.out(verdictLine(path, failed, options.times));
+      continue;
+    }
+    const { steps } = readCase(path);
+    opened ??= stack.use(await open(options));
     for (let i = 0; i < options.times; i++) {
       const { complaint, answers } = await opened.replayer.run(steps);
       if (i === 0) output.out(formatCase(steps, answers));
@@ -68,9 +82,31 @@ export async function replay(args: readonly string[], output: Output): Promise<n
       if (failed++ === 0) output.out(`# ${oneLine(bucketOf(complaint))}\n`);
     }
     if (failed > 0) isClean = false;
-    output.out(`${path}: ${failed === 0 ? "PASS" : "FAIL"}, ${failed} of ${options.times} times\n`);
+    output.out(verdictLine(path, failed, options.times));
   }
   return isClean ? EXIT.done : EXIT.findings;
+}
+
+function verdictLine(path: string, failed: number, times: number): string {
+  const verdict = failed === 0 ? "PASS" : failed === times ? "FAIL" : "FAIL (flaky)";
+  return `${path}: ${verdict}, ${failed} of ${times} times\n`;
+}
+
+/** Has a meeting of a client with a server that lies again; gives how often something was wrong. */
+async function replayClient(met: ClientCase, times: number, output: Output): Promise<number> {
+  const causes = new Set<string>();
+  let failed = 0;
+  for (let i = 0; i < times; i++) {
+    const outcome = met.client === "linux"
+      ? await replayLinuxClient(met)
+      : await replayOwnClient(met);
+    if (outcome.causes.length > 0) failed++;
+    for (const cause of outcome.causes) {
+      if (!causes.has(cause)) output.out(`# ${oneLine(cause)}\n`);
+      causes.add(cause);
+    }
+  }
+  return failed;
 }
 
 interface MinWords extends TargetOptions {
@@ -106,9 +142,10 @@ export async function min(args: readonly string[], output: Output): Promise<numb
   return EXIT.done;
 }
 
-async function open(
-  options: TargetOptions & { readonly target?: string },
-): Promise<AsyncDisposable & { readonly replayer: Replayer }> {
+/** A server, and what holds cases with it. */
+type Opened = AsyncDisposable & { readonly replayer: Replayer };
+
+async function open(options: TargetOptions & { readonly target?: string }): Promise<Opened> {
   umask(0);
   const profile = profileOf(options.profile);
   const stack = new AsyncDisposableStack();

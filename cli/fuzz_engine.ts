@@ -30,6 +30,7 @@ export interface EngineOptions {
 export function engineCommand(name: string, description: string, output: Output): Command {
   return new Command(`virtfs fuzz ${name}`)
     .description(description)
+    .helpOption("-h, --help", "show this help")
     .option("--seed <N>", "the same seed makes the same cases", wholeNumber, 1)
     .option("--time <SECONDS>", "when to end", wholeNumber, 10)
     .option("--runs <N>", "cases at most", wholeNumber)

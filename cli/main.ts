@@ -48,13 +48,13 @@ const COMMANDS: readonly Entry[] = [
  * @returns The exit code.
  */
 export async function main(args: readonly string[], output: Output): Promise<number> {
-  // `virtfs help serve` is `virtfs serve --help`.
+  // `virtfs help serve` is `virtfs serve --help`, and `help bench rpc` is `bench rpc --help`.
   const isHelp = args[0] === "help" && args.length > 1;
   const [word, ...rest] = isHelp ? args.slice(1) : args;
   const entry = COMMANDS.find(({ name }) => name === word);
   try {
     if (entry !== undefined) {
-      return await (await entry.load()).run(isHelp ? ["--help"] : rest, output);
+      return await (await entry.load()).run(isHelp ? [...rest, "--help"] : rest, output);
     }
     return explain(isHelp ? args.slice(1) : args, output);
   } catch (error) {

@@ -11,7 +11,7 @@ import { type Reading, readSource } from "./trace_source.ts";
 import { hasLines, isFile, type ViewPlan, Views } from "./trace_views.ts";
 import { traceCommand, type TraceFormat, type TraceOptions } from "./trace_words.ts";
 
-/** Commands of their own behind `trace`; a file of that name is `./replay`. */
+/** Commands of their own behind `trace`, beside `help`; a file of that name is `./replay`. */
 const COMMANDS: Readonly<
   Record<
     string,
@@ -30,12 +30,14 @@ const COMMANDS: Readonly<
  * @returns The exit code.
  */
 export async function run(args: readonly string[], output: Output): Promise<number> {
-  const [word = "", ...rest] = args;
+  const isHelp = args[0] === "help";
+  const words = isHelp ? [...args.slice(1), "--help"] : args;
+  const [word = "", ...rest] = words;
   const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
   if (load !== undefined) return await (await load()).run(rest, output);
   try {
     const command = traceCommand(output);
-    if (!parseWords(command, args)) return EXIT.done;
+    if (!parseWords(command, words)) return EXIT.done;
     const options = command.opts<TraceOptions>();
     const [path, extra] = command.args;
     if (extra !== undefined) throw new UsageError(`one FILE is enough, not "${extra}" too`);
