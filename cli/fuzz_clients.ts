@@ -10,7 +10,7 @@ import {
   runLinuxClient,
   runMaliciousServer,
 } from "../lib/fuzz/mod.ts";
-import { wholeNumber } from "./bench_words.ts";
+import { untilSignal, wholeNumber } from "./bench_words.ts";
 import {
   engineCommand,
   type EngineOptions,
@@ -18,7 +18,7 @@ import {
   parseEngineWords,
   tellFindings,
 } from "./fuzz_engine.ts";
-import { EXIT, type Output } from "./output.ts";
+import { EXIT, oneLine, type Output } from "./output.ts";
 
 /**
  * Runs the command in this process.
@@ -43,19 +43,37 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     ...limitsOf(options),
     ...index === undefined ? {} : { first: index, runs: 1 },
   };
-  if (options.linux === true) {
-    const { rounds, mounts, deeds, kernel, findings, known } = await runLinuxClient({
-      ...limits,
-      ...cache === undefined ? {} : { caches: cache },
-    });
-    for (const { what, bucket, rounds } of known) {
-      output.out(`XFAIL ${what}, in ${rounds} rounds\n  ${bucket}\n`);
-    }
-    const summary = `Linux ${kernel}: ${rounds} rounds, ${mounts} mounts, ${deeds} replies bent, ` +
-      `${known.length} known`;
-    return tellFindings(output, summary, findings);
+  const { value, signal } = await untilSignal((signal) =>
+    options.linux === true
+      ? meetLinux(output, { ...limits, signal }, cache)
+      : meetOurs(output, { ...limits, signal }, options.socket === true)
+  );
+  if (signal !== undefined) return signal === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
+  return value ?? EXIT.failed;
+}
+
+type Limits = ReturnType<typeof limitsOf> & { readonly signal: AbortSignal };
+
+async function meetLinux(
+  output: Output,
+  limits: Limits,
+  caches: readonly CacheMode[] | undefined,
+): Promise<number> {
+  const { rounds, mounts, deeds, kernel, findings, known } = await runLinuxClient({
+    ...limits,
+    ...caches === undefined ? {} : { caches },
+    onSuspicion: (cause, index) =>
+      output.err(`virtfs fuzz clients: case ${index} is tried again: ${oneLine(cause)}\n`),
+  });
+  for (const { what, bucket, rounds } of known) {
+    output.out(`XFAIL ${what}, in ${rounds} rounds\n  ${bucket}\n`);
   }
-  const isSocket = options.socket === true;
+  const summary = `Linux ${kernel}: ${rounds} rounds, ${mounts} mounts, ${deeds} replies bent, ` +
+    `${known.length} known`;
+  return tellFindings(output, summary, findings);
+}
+
+async function meetOurs(output: Output, limits: Limits, isSocket: boolean): Promise<number> {
   const { runs, deeds, findings } = await runMaliciousServer({ ...limits, isSocket });
   return tellFindings(output, `${runs} conversations, ${deeds} replies bent`, findings);
 }

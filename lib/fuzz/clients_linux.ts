@@ -44,6 +44,8 @@ export interface LinuxClientOptions {
   readonly idleMs?: number;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
+  /** Is told what was found, before it is tried again, which takes minutes. */
+  readonly onSuspicion?: (cause: string, index: number) => void;
   /** Is told after every round. */
   readonly onProgress?: (report: LinuxClientReport) => void;
 }
@@ -135,6 +137,7 @@ export async function runLinuxClient(options: LinuxClientOptions = {}): Promise<
         await guest[Symbol.asyncDispose]();
         for (const complaint of fresh) {
           const met = { client: "linux", seed, index, mount } as const;
+          options.onSuspicion?.(complaint.cause, index);
           findings.set(bucketOf(complaint), await confirm(met, complaint, kernel, lies, options));
         }
         guest = await bootLoudly();
