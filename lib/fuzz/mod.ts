@@ -26,6 +26,7 @@ export {
 } from "./clients_linux.ts";
 export {
   type Bend,
+  BENDS,
   Liar,
   type LiarOptions,
   type Lie,
