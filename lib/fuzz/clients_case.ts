@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { CACHE_MODES, type CacheMode } from "./clients_guest.ts";
 import type { Lie } from "./clients_mischief.ts";
 
 /** Whom the server lied to: our client, our client over a socket, or Linux in a guest. */
@@ -20,6 +21,10 @@ export interface ClientCase {
   readonly index: number;
   /** Numbers of the replies that are bent; any that the seed chooses if not given. */
   readonly lies?: readonly number[];
+  /** Number of the first conversation with the same guest, for Linux; this one if not given. */
+  readonly from?: number;
+  /** How the mounts of those cache, by turns. */
+  readonly caches?: readonly CacheMode[];
   /** Options of the mount, for Linux. */
   readonly mount?: string;
   /** How many of the programs run in the mount, for Linux; all if not given. */
@@ -40,8 +45,10 @@ export function formatClientCase(
   told: readonly Lie[] = [],
   tail = "",
 ): string {
-  const { client, seed, index, lies, mount, programs } = met;
+  const { client, seed, index, lies, from, caches, mount, programs } = met;
   const words = [`clients ${client} seed=${seed} case=${index}`];
+  if (from !== undefined) words.push(`from=${from}`);
+  if (caches !== undefined) words.push(`cache=${caches.join(",")}`);
   if (programs !== undefined) words.push(`programs=${programs}`);
   if (mount !== undefined) words.push(`mount=${mount}`);
   const lines = head.map((line) => `# ${line.replaceAll(/[\r\n]+/g, " ")}`);
@@ -69,9 +76,12 @@ export function parseClientCase(
   const lines = text.split("\n").map((line) => line.replace(/(?:^|\s)#.*$/, "").trim());
   const [first = "", ...rest] = lines.filter((line) => line !== "");
   if (!first.startsWith("clients ")) return null;
-  const match = /^clients (\S+) seed=(\d+) case=(\d+)(?: programs=(\d+))?(?: mount=([\w.,=:-]+))?$/
-    .exec(first);
-  const [, client = "", seed, index, programs, mount] = match ?? [];
+  const match = HEAD.exec(first);
+  const { client = "", seed, index, from, cache, programs, mount } = match?.groups ?? {};
+  const caches = cache?.split(",").map((word) => CACHE_MODES.find((mode) => mode === word));
+  if (caches?.includes(undefined) === true) {
+    throw new SyntaxError(`Cannot read a meeting: "${cache}" is no way to cache`);
+  }
   if (!isLiedTo(client)) throw new SyntaxError(`Cannot read a meeting: "${first}" is none`);
   const lies = rest.filter((line) => line !== "honest").map((line) => {
     const number = /^lie (\d+)$/.exec(line)?.[1];
@@ -84,12 +94,20 @@ export function parseClientCase(
       seed: Number(seed),
       index: Number(index),
       ...rest.length === 0 ? {} : { lies },
+      ...from === undefined ? {} : { from: Number(from) },
+      ...caches === undefined ? {} : { caches: caches.filter((mode) => mode !== undefined) },
       ...mount === undefined ? {} : { mount },
       ...programs === undefined ? {} : { programs: Number(programs) },
     },
     bucket,
   };
 }
+
+/** The first line of a meeting. */
+const HEAD = new RegExp(
+  "^clients (?<client>\\S+) seed=(?<seed>\\d+) case=(?<index>\\d+)(?: from=(?<from>\\d+))?" +
+    "(?: cache=(?<cache>[\\w,]+))?(?: programs=(?<programs>\\d+))?(?: mount=(?<mount>[\\w.,=:-]+))?$",
+);
 
 function isLiedTo(word: string): word is LiedTo {
   return LIED_TO.includes(word);

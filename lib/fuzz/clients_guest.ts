@@ -133,8 +133,10 @@ export async function runRound(guest: Guest, round: Round): Promise<RoundOutcome
     const from = error.console.lastIndexOf(`${MARK} -1`);
     const complaints = complaintsIn(error.console.slice(Math.max(0, from)));
     if (complaints.length === 0) {
-      const cause = error instanceof GuestTimeout ? "a round does not end" : error.name;
-      const detail = `${await whereabouts(guest)}\n${error}`;
+      const where = await whereabouts(guest);
+      const what = error instanceof GuestTimeout ? "a round does not end" : error.name;
+      const cause = `${what} ${waitingIn(where)}`.trimEnd();
+      const detail = `${where}\n${error}`;
       complaints.push({ oracle: "hang", cause, detail, programs: undefined });
     }
     return { isMounted, complaints };
@@ -190,9 +192,9 @@ function placeOf(lines: readonly string[]): string {
   return "";
 }
 
-/** The function of 9P in which a process waits. */
-function waitingIn(stack: string): string {
-  const place = /\b(v?9p\w*|p9_\w*)\+0x/.exec(stack)?.[1];
+/** The function of 9P, or of its cache, in which a process waits. */
+export function waitingIn(stack: string): string {
+  const place = /\b(\w*fscache_\w+|v9fs_\w+|p9_\w+)[.\w]*\+0x/.exec(stack)?.[1];
   return place === undefined ? "" : `in ${place}`;
 }
 
@@ -206,8 +208,7 @@ const STUCK = `look() { for p in /proc/[0-9]*; do
 /** What the processes of a guest wait for, as far as it still tells. */
 async function whereabouts(guest: Guest): Promise<string> {
   try {
-    const script =
-      "ps; for p in /proc/[0-9]*; do echo $p $(cat $p/comm) $(cat $p/stack); done; dmesg";
+    const script = "for p in /proc/[0-9]*; do echo $p $(cat $p/comm) $(cat $p/stack); done; dmesg";
     return (await guest.run(script, { timeoutMs: 20_000 })).output;
   } catch {
     return "the guest runs no further script";

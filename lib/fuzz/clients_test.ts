@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Client } from "../client/mod.ts";
 import { type ClientCase, fewerLies, formatClientCase, parseClientCase } from "./clients_case.ts";
-import { complaintsIn, mountOf, OOPS } from "./clients_guest.ts";
+import { complaintsIn, mountOf, OOPS, waitingIn } from "./clients_guest.ts";
+import { knownComplaint } from "./clients_known.ts";
 import { BENDS, type Lie, lyingChannel } from "./clients_mischief.ts";
 import { replayOwnClient, runMaliciousServer } from "./clients_run.ts";
 
@@ -90,6 +91,14 @@ Deno.test("a meeting is the same when it was written and read", () => {
       programs: 5,
       mount: mountOf(17),
     },
+    {
+      client: "linux",
+      seed: 2,
+      index: 17,
+      from: 9,
+      caches: ["none", "loose"],
+      mount: "cache=none",
+    },
   ];
   const told: Lie[] = [{ reply: 44, message: "Rread tag=1", bend: "longer" }];
   for (const met of cases) {
@@ -104,6 +113,7 @@ Deno.test("a meeting is the same when it was written and read", () => {
       "clients other seed=1 case=1",
       "clients own seed=1 case=1\nlie x",
       "clients linux seed=1 case=1 mount=a b",
+      "clients linux seed=1 case=1 cache=tight",
       "clients linux seed=1 case=1 mount=$(reboot)",
     ]
   ) {
@@ -134,6 +144,16 @@ Deno.test("replayOwnClient() has a conversation again, with the lies that it is 
   }
 });
 
+Deno.test("what is known of a kernel is known with its mount only", () => {
+  const loose = "version=9p2000.L,cache=loose,msize=65536";
+  const none = "version=9p2000.L,cache=none,msize=65536";
+  const cause = "kernel BUG at fs/fscache/cookie.c:N! in __fscache_relinquish_cookie.cold";
+  assert.match(knownComplaint("6.1.0-56-amd64 #1", loose, cause) ?? "", /assertion/);
+  assert.equal(knownComplaint("6.1.0-56-amd64 #1", none, cause), undefined);
+  assert.equal(knownComplaint("6.12.3-amd64 #1", loose, cause), undefined);
+  assert.equal(knownComplaint("6.1.0-56-amd64 #1", loose, "kernel BUG at mm/slub.c:N!"), undefined);
+});
+
 Deno.test("complaintsIn() names what a kernel says by its cause, each once", () => {
   const log = `[   10.1] virtfs: program -1
 [   10.2] virtfs: program 3
@@ -160,6 +180,10 @@ Deno.test("complaintsIn() names what a kernel says by its cause, each once", () 
       ["process", "BUG: kernel NULL pointer dereference, address: N in p9_client_walk", 6],
     ],
   );
+  const stack =
+    "/proc/7 mount [<0>] __fscache_acquire_volume.cold+0x41/0x49 [fscache] [<0>] v9fs_mount+0x65";
+  assert.equal(waitingIn(stack), "in __fscache_acquire_volume");
+  assert.equal(waitingIn("/proc/2 kthreadd [<0>] kthreadd+0x2bc/0x2d0"), "");
   assert.deepEqual(complaintsIn("[ 1.0] 9pnet: Installing 9P2000 support\n"), []);
   const [alone] = complaintsIn("[ 1.0] Kernel panic - not syncing: sysrq triggered crash\n");
   assert.equal(alone?.cause, "Kernel panic - not syncing: sysrq triggered crash");
