@@ -41,12 +41,12 @@ export class ActingNode extends HostNode {
   }
 
   /** See `Node`. */
-  override mkdir(name: string, mode: number, gid: number, by: Identity): Qid {
+  override mkdir(name: string, mode: number, gid: number, by: Identity): Answer<Qid> {
     return this.#as(by, () => super.mkdir(name, mode, gid, by));
   }
 
   /** See `Node`. */
-  override symlink(name: string, target: string, gid: number, by: Identity): Qid {
+  override symlink(name: string, target: string, gid: number, by: Identity): Answer<Qid> {
     return this.#as(by, () => super.symlink(name, target, gid, by));
   }
 
@@ -58,7 +58,7 @@ export class ActingNode extends HostNode {
     minor: number,
     gid: number,
     by: Identity,
-  ): Qid {
+  ): Answer<Qid> {
     return this.#as(by, () => super.mknod(name, mode, major, minor, gid, by));
   }
 
@@ -88,7 +88,7 @@ export class ActingNode extends HostNode {
   }
 
   /** See `Node`. */
-  override getXattr(name: string, by: Identity): Uint8Array {
+  override getXattr(name: string, by: Identity): Answer<Uint8Array> {
     return this.#as(by, () => super.getXattr(name, by));
   }
 
@@ -102,17 +102,15 @@ export class ActingNode extends HostNode {
     return this.#as(by, () => super.removeXattr(name, by));
   }
 
-  /** Nothing in here waits: whoever runs next on this thread is the server again. */
+  /**
+   * Whoever runs next on this thread is the server again. What is left to a helper is done there as
+   * the user, and what `after` has follow upon it, here.
+   */
   #as<T>(by: Identity, run: () => T): T {
     const { credentials } = this.shared;
     if (!credentials.enter(by.uid, by.uname)) return run();
     try {
-      const result = run();
-      if (result instanceof Promise) {
-        // What goes on later would go on as the server, with all its rights.
-        throw new TypeError("Cannot carry out a request as a user: it waits for something");
-      }
-      return result;
+      return run();
     } finally {
       credentials.leave();
     }

@@ -105,7 +105,6 @@ export class HostCalls {
   readonly #helpers: Helpers | null;
   readonly #mount: bigint;
   readonly #always: boolean;
-  readonly #stays: boolean;
 
   /**
    * The calls on a mount.
@@ -114,18 +113,9 @@ export class HostCalls {
    * @param mount Number of the mount.
    * @param type Magic number of its file system.
    * @param always Leave to helpers whatever they can do, for tests.
-   * @param stays Names and attributes are asked for as somebody else, whom this thread must not be
-   * any more when it goes on later: what concerns them is never left to a helper.
    */
-  constructor(
-    helpers: Helpers | null,
-    mount: bigint,
-    type: number,
-    always: boolean,
-    stays: boolean,
-  ) {
+  constructor(helpers: Helpers | null, mount: bigint, type: number, always: boolean) {
     this.#helpers = helpers;
-    this.#stays = stays;
     this.#mount = mount;
     this.#always = always;
     this.isInstant = helpers === null || INSTANT.has(type) && !always;
@@ -137,14 +127,8 @@ export class HostCalls {
     return this.#helpers !== null;
   }
 
-  /** Whether there are helpers for what is done about names and sizes. */
-  get canLeaveNames(): boolean {
-    return this.#helpers !== null && !this.#stays;
-  }
-
   /** Whether the next call of a class is left to a helper. */
   leaves(pace: Pace): boolean {
-    if (this.#stays && pace === this.names) return false;
     return !this.isInstant && (this.isRemote || pace.isSlow);
   }
 

@@ -5,6 +5,7 @@
  */
 import {
   actingUser,
+  AT_STATX_DONT_SYNC,
   EAGAIN,
   EOPNOTSUPP,
   ftruncate,
@@ -134,7 +135,7 @@ export class HostFile extends HostOpened {
     const { calls, fd, shared } = this;
     const call = () => ftruncate(fd, size);
     const { statx: found } = shared;
-    const isHeavy = calls.canLeaveNames && !calls.isRemote &&
+    const isHeavy = calls.hasHelpers && !calls.isRemote &&
       statx(fd, null, 0, STATX_BLOCKS, found) === 0 &&
       found.blocks >= HEAVY_BLOCKS;
     const done = isHeavy ? calls.later(null, call, [this]) : calls.make(calls.names, call, this);
@@ -191,7 +192,9 @@ export class HostFile extends HostOpened {
   /** Whether the file ends before a byte. */
   #isEnd(offset: bigint): boolean {
     const { statx: found } = this.shared;
-    return statx(this.fd, null, 0, STATX_SIZE, found) === 0 && found.size <= offset;
+    // Whoever else has the file was just asked for bytes.
+    return statx(this.fd, null, AT_STATX_DONT_SYNC, STATX_SIZE, found) === 0 &&
+      found.size <= offset;
   }
 
   /** Leaves a transfer to helpers, from the `done`th byte on, until all is moved or the file ends. */

@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
-import { geteuid, umask } from "../linux/mod.ts";
+import { geteuid, setfsuid, umask } from "../linux/mod.ts";
 import { errno, O_DIRECTORY, O_RDONLY, O_RDWR } from "../p9/mod.ts";
 import { treeConformance } from "./conformance.ts";
+import { mappedFileCredentials } from "./credentials/mapped_file.ts";
+import { mappedXattrCredentials } from "./credentials/mapped_xattr.ts";
 import { noneCredentials } from "./credentials/none.ts";
+import { passthroughCredentials } from "./credentials/passthrough.ts";
+import type { Credentials } from "./credentials/seam.ts";
 import { Descriptors } from "./descriptors.ts";
 import { testHelpers } from "./helpers_test_helper.ts";
 import { HostTree } from "./host_tree.ts";
 import type { HostTreeOptions } from "./host_tree.ts";
 import { segmentsOf } from "./segments_of.ts";
-import type { Identity, Node } from "./tree.ts";
+import type { Answer, Identity, Node } from "./tree.ts";
 
 umask(0);
 
@@ -65,8 +69,23 @@ treeConformance(
   () => helpedTree("/tmp", { alwaysHelp: false }),
   can,
 );
+for (const make of [mappedXattrCredentials, mappedFileCredentials]) {
+  treeConformance(
+    `HostTree that leaves all to helpers, ${make().name}`,
+    () => helpedTree("/tmp", { credentials: make() }),
+    { ...can, ownership: true, devices: true, vagueLists: true },
+  );
+}
+if (isRoot) {
+  treeConformance(
+    "HostTree that leaves all to helpers, passthrough",
+    () => helpedTree("/tmp", { credentials: passthroughCredentials() }),
+    can,
+  );
+}
 
 const by: Identity = { uid: 0, uname: "root", session: { is: "one" } };
+const ALICE: Identity = { uid: 1001, uname: "", session: { is: "another" } };
 
 /** A test with a tree whose helpers do everything, and its root. */
 function helpedTest(
@@ -74,16 +93,20 @@ function helpedTest(
   run: (
     world: { readonly tree: HostTree; readonly root: Node; readonly path: string },
   ) => Promise<void>,
+  make: () => Credentials = noneCredentials,
 ): void {
-  Deno.test(`HostTree with helpers ${name}`, async () => {
-    const { tree, root: path, dispose } = helpedTree("/tmp");
+  const ignore = make().switches && !isRoot;
+  Deno.test({ name: `HostTree with helpers ${name}`, ignore, fn });
+
+  async function fn(): Promise<void> {
+    const { tree, root: path, dispose } = helpedTree("/tmp", { credentials: make() });
     try {
       await run({ tree, root: await tree.attach(by), path });
     } finally {
       tree.close();
       await dispose();
     }
-  });
+  }
 }
 
 helpedTest("keeps a descriptor that is closed while it is read", async ({ root, path }) => {
@@ -151,20 +174,73 @@ helpedTest(
   },
 );
 
-helpedTest("frees a large file's space before it says that it is gone", async ({ root, path }) => {
-  const size = 16 * 2 ** 20;
-  for (const way of ["unlink", "rename", "clunk"]) {
-    Deno.writeFileSync(`${path}/big`, new Uint8Array(size));
-    Deno.writeTextFileSync(`${path}/small`, "");
-    const node = way === "clunk" ? await root.walk("big", by) : null;
-    if (way === "rename") await root.rename("small", root, "big", by);
-    else await root.unlink("big", false, by);
-    const held = descriptorsBelow(`${path}/big`);
-    assert.equal(held.length, node === null ? 0 : 1, way);
-    const freed = node?.release();
-    assert.equal(freed instanceof Promise, node !== null, way);
-    await freed;
-    for (const { name } of [...Deno.readDirSync(path)]) Deno.removeSync(`${path}/${name}`);
+for (const make of [noneCredentials, passthroughCredentials]) {
+  const { name: model } = make();
+  helpedTest(`frees a large file's space before it says that it is gone, ${model}`, async (w) => {
+    const { root, path } = w;
+    const size = 16 * 2 ** 20;
+    Deno.chmodSync(path, 0o777);
+    for (const way of ["unlink", "rename", "clunk"]) {
+      Deno.writeFileSync(`${path}/big`, new Uint8Array(size));
+      Deno.writeTextFileSync(`${path}/small`, "");
+      const node = way === "clunk" ? await root.walk("big", ALICE) : null;
+      if (way === "rename") await root.rename("small", root, "big", ALICE);
+      else await root.unlink("big", false, ALICE);
+      const held = descriptorsBelow(`${path}/big`);
+      assert.equal(held.length, node === null ? 0 : 1, way);
+      const freed = node?.release();
+      assert.equal(freed instanceof Promise, node !== null, way);
+      await freed;
+      for (const { name } of [...Deno.readDirSync(path)]) Deno.removeSync(`${path}/${name}`);
+    }
+    await root.release();
+  }, make);
+}
+
+helpedTest("does as a user what is left to helpers, and what follows", async ({ root, path }) => {
+  Deno.chmodSync(path, 0o755);
+  Deno.writeTextFileSync(`${path}/mine`, "text");
+  Deno.chmodSync(`${path}/mine`, 0o600);
+  Deno.mkdirSync(`${path}/hers`);
+  Deno.chownSync(`${path}/hers`, ALICE.uid, 0);
+  Deno.mkdirSync(`${path}/shut`);
+  Deno.chmodSync(`${path}/shut`, 0o700);
+  const mine = await root.walk("mine", ALICE);
+  const hers = await root.walk("hers", ALICE);
+  const shut = await root.walk("shut", ALICE);
+  const later = (run: () => Answer<unknown>) => (async () => await run())();
+  // All at once, so that many are under way for whom this thread is not at that moment.
+  const refused = [
+    later(() => root.unlink("mine", false, ALICE)),
+    later(() => root.rename("mine", root, "other", ALICE)),
+    later(() => root.mkdir("new", 0o777, 0, ALICE)),
+    later(() => root.create("new", O_RDWR, 0o666, 0, ALICE)),
+    later(() => hers.link("mine", mine, ALICE)),
+    later(() => mine.open(O_RDWR, ALICE)),
+    later(() => mine.setAttributes({ size: 0n }, ALICE)),
+    later(() => mine.setAttributes({ mode: 0o666 }, ALICE)),
+    later(() => mine.setAttributes({ mtime: { sec: 1n, nsec: 0 } }, ALICE)),
+    later(() => mine.setXattr("user.a", new Uint8Array(1), 0, ALICE)),
+    later(() => shut.walk("any", ALICE)),
+  ];
+  const allowed = [
+    later(() => root.mkdir("made by root", 0o700, 0, by)),
+    later(() => hers.mkdir("made by her", 0o700, 0, ALICE)),
+    later(async () => await (await hers.create("file", O_RDWR, 0o600, 0, ALICE)).close()),
+  ];
+  assert.equal(setfsuid(0xffff_ffff), geteuid(), "the thread is somebody else meanwhile");
+  for (const [index, end] of (await Promise.allSettled(refused)).entries()) {
+    assert.equal(end.status, "rejected", `call ${index}`);
+    const { reason } = end as PromiseRejectedResult;
+    assert.ok(reason === errno("EACCES") || reason === errno("EPERM"), `call ${index}: ${reason}`);
   }
-  await root.release();
-});
+  await Promise.all(allowed);
+  assert.equal(setfsuid(0xffff_ffff), geteuid(), "the thread is still somebody else");
+  const owner = (name: string) => Deno.lstatSync(`${path}/${name}`).uid;
+  assert.deepEqual(
+    ["made by root", "hers/made by her", "hers/file"].map(owner),
+    [0, ALICE.uid, ALICE.uid],
+  );
+  assert.equal(Deno.readTextFileSync(`${path}/mine`), "text");
+  for (const node of [mine, hers, shut, root]) await node.release();
+}, passthroughCredentials);

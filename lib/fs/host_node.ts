@@ -8,8 +8,11 @@
  * @module
  */
 import {
+  actingUser,
   AT_NO_AUTOMOUNT,
   AT_REMOVEDIR,
+  AT_STATX_DONT_SYNC,
+  AT_STATX_FORCE_SYNC,
   AT_SYMLINK_NOFOLLOW,
   attributeNames,
   close,
@@ -101,6 +104,10 @@ const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC | O_NOATIME
 const SAFE_FLAGS = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 const HANDLE_FLAGS = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+/** A look at what is known here, whoever else would have to be asked. */
+const GLANCE = LOOK | AT_STATX_DONT_SYNC;
+/** A look that asks him in any case. */
+const QUESTION = LOOK | AT_STATX_FORCE_SYNC;
 /** A file that comes and goes while it is to be created: tried so often, then left to the client. */
 const CREATE_ATTEMPTS = 8;
 /**
@@ -110,6 +117,13 @@ const CREATE_ATTEMPTS = 8;
 const MAX_DEPTH = 4096;
 /** Folders that somebody may have put one above the other by moving them. */
 const MAX_CHAIN = 3 * MAX_DEPTH;
+
+/** A lock that somebody has asked for. */
+interface ComingLock {
+  readonly session: object;
+  /** Its session ended first. */
+  isOver: boolean;
+}
 
 /** A file of the host of any type, held by an `O_PATH` descriptor. */
 export class HostNode implements Node, Place, HandleHolder, Busy {
@@ -139,6 +153,8 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   #parent: HostNode | null;
   #name: string;
   #locks: HostLocks | null = null;
+  /** Locks that are asked for when it is known that somebody answers. */
+  readonly #coming: Set<ComingLock> = new Set();
   /** Open files by session, while there are any. */
   #opened: Map<object, number> | null = null;
   /** The first of the open files. */
@@ -350,10 +366,28 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       return result < 0 ? failed(result) : this.#attributes(shared.statx);
     }
     const found = new Statx();
-    const call = () => statx(handle, null, LOOK, STATX_MASK, found);
+    // A model may go on to look at what is kept beside the file, here.
+    const flags = shared.credentials.presents ? QUESTION : LOOK;
+    const call = () => statx(handle, null, flags, STATX_MASK, found);
     return after(this.calls.later(null, call, [this.#holder]), (result) => {
       ok(result);
       return this.#attributes(found);
+    });
+  }
+
+  /**
+   * Does at once what takes several calls, which no helper can. Where somebody else has to answer, a
+   * helper asks him first whether he does: nobody who is silent holds up the thread that serves.
+   */
+  #once<T>(run: () => Answer<T>): Answer<T> {
+    const { calls } = this;
+    if (!calls.isRemote) return run();
+    const handle = this.handle();
+    const found = new Statx();
+    const call = () => statx(handle, null, QUESTION, STATX_BASIC_STATS, found);
+    return after(calls.later(null, call, [this.#holder]), () => {
+      if (this.#shared.isClosed) throw errno("ESTALE");
+      return run();
     });
   }
 
@@ -410,7 +444,12 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     shared.asked++;
     const { size } = changes;
     const resized = size === undefined ? undefined : this.#resize(size, by, file);
-    return after(resized, () => this.#setOwnership(changes));
+    const { uid = NO_ID, gid = NO_ID, mode } = changes;
+    const isOfTimes = uid === NO_ID && gid === NO_ID && mode === undefined;
+    return after(
+      resized,
+      () => isOfTimes ? this.#changeTimes(changes) : this.#once(() => this.#setOwnership(changes)),
+    );
   }
 
   #setOwnership(changes: Changes): Answer<void> {
@@ -432,6 +471,10 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       else if (!this.#dropsSetId(permissions)) throw errno("EPERM");
       if ((mode & SET_ID_BITS) !== 0) this.#guardFiles();
     }
+    return this.#changeTimes(changes);
+  }
+
+  #changeTimes(changes: Changes): Answer<void> {
     const { atime, mtime } = changes;
     if (atime === undefined && mtime === undefined) return;
     // The time that changes with the size is for whoever may write. The kernel takes one time alone
@@ -504,12 +547,21 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
 
   /** Makes a file and opens it, or opens the one that is there. */
   create(name: string, flags: number, mode: number, gid: number, by: Identity): Answer<HostFile> {
-    const shared = this.#shared;
-    const { credentials } = shared;
-    shared.checkShown(name);
-    shared.checkWritable();
+    this.#start(name);
     if ((flags & O_DIRECTORY) !== 0) throw errno("EINVAL");
     if (this.#depth >= MAX_DEPTH) throw errno("ENAMETOOLONG");
+    return this.#once(() => this.#create(name, flags, mode, gid, by));
+  }
+
+  #create(
+    name: string,
+    flags: number,
+    mode: number,
+    gid: number,
+    by: Identity,
+  ): Answer<HostFile> {
+    const shared = this.#shared;
+    const { credentials } = shared;
     shared.descriptors.makeRoom();
     // Always exclusive: to open what exists is left to open(), which knows what must not be opened.
     const wanted: Wanted = {
@@ -535,12 +587,12 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Makes a folder. */
-  mkdir(name: string, mode: number, gid: number, by: Identity): Qid {
+  mkdir(name: string, mode: number, gid: number, by: Identity): Answer<Qid> {
     return this.#make(name, wantedBy(by, S_IFDIR | mode & PERMISSIONS, gid));
   }
 
   /** Makes a symbolic link. */
-  symlink(name: string, target: string, gid: number, by: Identity): Qid {
+  symlink(name: string, target: string, gid: number, by: Identity): Answer<Qid> {
     return this.#make(name, { ...wantedBy(by, S_IFLNK | 0o777, gid), target });
   }
 
@@ -552,7 +604,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     minor: number,
     gid: number,
     by: Identity,
-  ): Qid {
+  ): Answer<Qid> {
     const type = (mode & S_IFMT) === 0 ? S_IFREG : mode & S_IFMT;
     if (type === S_IFDIR) throw errno("EPERM");
     if (type === S_IFLNK) throw errno("EINVAL");
@@ -560,20 +612,36 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Gives a file one more name. */
-  link(name: string, target: Node, _by: Identity): void {
-    const shared = this.#start(name);
-    const { credentials } = shared;
+  link(name: string, target: Node, _by: Identity): Answer<void> {
+    const { credentials } = this.#start(name);
     const source = own(target);
-    shared.descriptors.isPinned = true;
+    if (credentials.link === undefined) return this.#link(name, source);
+    return this.#once(() => {
+      const { descriptors } = this.#shared;
+      descriptors.isPinned = true;
+      try {
+        ok(credentials.link?.(source, this.handle(), name) ?? 0);
+      } finally {
+        descriptors.isPinned = false;
+      }
+    });
+  }
+
+  #link(name: string, source: HostNode): Answer<void> {
+    const { descriptors } = this.#shared;
+    const { calls } = this;
+    let from = -1;
+    let into = -1;
+    descriptors.isPinned = true;
     try {
-      ok(
-        credentials.link === undefined
-          ? linkFd(source.handle(), this.handle(), name)
-          : credentials.link(source, this.handle(), name),
-      );
+      from = source.handle();
+      into = this.handle();
     } finally {
-      shared.descriptors.isPinned = false;
+      descriptors.isPinned = false;
     }
+    const call = () => linkFd(from, into, name);
+    const linked = calls.make(calls.names, call, this.#holder, source.#holder);
+    return after(linked, (result) => void ok(result));
   }
 
   /** Removes a name. */
@@ -593,7 +661,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     }
     const removed = shared.credentials.unlink === undefined
       ? calls.make(calls.names, () => unlinkat(handle, name, flags), this.#holder)
-      : calls.now(calls.names, () => this.#unlink(name, directory));
+      : this.#once(() => calls.now(calls.names, () => this.#unlink(name, directory)));
     return after(removed, (result) => this.#spared(spared, result));
   }
 
@@ -625,10 +693,10 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
         this.#holder,
         target.#holder,
       )
-      : calls.now(
-        calls.names,
-        () => credentials.rename?.(from, name, into, newName) ?? 0,
-      );
+      : this.#once(() => {
+        const call = () => credentials.rename?.(this.handle(), name, target.handle(), newName) ?? 0;
+        return calls.now(calls.names, call);
+      });
     return after(renamed, (result) => {
       if (result >= 0) this.#moved(target, newName);
       return this.#spared(spared, result);
@@ -655,7 +723,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
    * @returns A descriptor, or -1 if there is nothing to spare.
    */
   #spare(name: string): number {
-    if (!this.calls.canLeaveNames) return -1;
+    if (!this.calls.hasHelpers || this.calls.isRemote) return -1;
     const { statx: found } = this.#shared;
     if (statx(this.handle(), name, LOOK, STATX_BASIC_STATS, found) < 0) return -1;
     const isHeavy = (found.mode & S_IFMT) === S_IFREG && found.blocks >= HEAVY_BLOCKS;
@@ -665,24 +733,26 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   /** Gives back what `#spare` gave, and ends an operation with its result. */
   #spared(fd: number, result: number): Answer<void> {
     if (fd < 0) return void ok(result);
-    return this.calls.later(null, () => close(fd), []).then(() => void ok(result));
+    return this.calls.later(null, () => close(fd), [], 0, null).then(() => void ok(result));
   }
 
   /** Moves this node. */
   move(to: Node, newName: string, by: Identity): Answer<void> {
-    return this.#named().rename(this.#name, to, newName, by);
+    return this.#once(() => this.#named().rename(this.#name, to, newName, by));
   }
 
   /** Removes the name of this node. */
   remove(by: Identity): Answer<void> {
-    return this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by);
+    return this.#once(() => this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by));
   }
 
   /** Target of a link. */
-  readlink(_by: Identity): string {
+  readlink(_by: Identity): Answer<string> {
     if (this.#type !== S_IFLNK) throw errno("EINVAL");
-    const target = this.#shared.credentials.readlink(this, this.#hostType === S_IFLNK);
-    return typeof target === "string" ? target : failed(target);
+    return this.#once(() => {
+      const target = this.#shared.credentials.readlink(this, this.#hostType === S_IFLNK);
+      return typeof target === "string" ? target : failed(target);
+    });
   }
 
   /** Statistics of the file system that the node is on. */
@@ -698,38 +768,39 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Value of an attribute. */
-  getXattr(name: string, _by: Identity): Uint8Array {
-    const size = ok(this.#shared.credentials.getXattr(this, this.#type, name));
-    return scratch().bytes.slice(0, size);
+  getXattr(name: string, _by: Identity): Answer<Uint8Array> {
+    return this.#once(() => {
+      const size = ok(this.#shared.credentials.getXattr(this, this.#type, name));
+      return scratch().bytes.slice(0, size);
+    });
   }
 
   /** Names of attributes, as the model shows them. */
-  listXattr(_by: Identity): Uint8Array {
+  listXattr(_by: Identity): Answer<Uint8Array> {
     const { calls } = this;
     const { bytes, address } = scratch();
     const call = () => listxattrat(this.handle(), null, address, XATTR_SIZE_MAX);
-    return this.#shownXattrs(bytes, ok(calls.now(calls.names, call)));
+    return this.#once(() => this.#shownXattrs(bytes, ok(calls.now(calls.names, call))));
   }
 
   /** Sets an attribute. */
   setXattr(name: string, value: Uint8Array, flags: number, _by: Identity): Answer<void> {
     this.#shared.checkWritable();
     if (value.length > XATTR_SIZE_MAX) throw errno("E2BIG");
-    scratch().bytes.set(value);
     const { calls } = this;
     const { credentials } = this.#shared;
-    ok(
-      calls.now(
-        calls.names,
-        () => credentials.setXattr(this, this.#type, name, value.length, flags),
-      ),
-    );
+    const call = () => {
+      scratch().bytes.set(value);
+      return credentials.setXattr(this, this.#type, name, value.length, flags);
+    };
+    return this.#once(() => void ok(calls.now(calls.names, call)));
   }
 
   /** Removes an attribute. */
   removeXattr(name: string, _by: Identity): Answer<void> {
     this.#shared.checkWritable();
-    ok(this.#shared.credentials.removeXattr(this, this.#type, name));
+    const { credentials } = this.#shared;
+    return this.#once(() => void ok(credentials.removeXattr(this, this.#type, name)));
   }
 
   /** Counts an open file in. */
@@ -770,6 +841,26 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
 
   /** Locks or unlocks, for open files. */
   lock(
+    file: HostOpened,
+    range: LockRange,
+    owner: LockOwner,
+    wait: boolean,
+    signal: AbortSignal | undefined,
+  ): Answer<boolean> {
+    if (!this.calls.isRemote) return this.#lock(range, owner, wait, signal);
+    const coming: ComingLock = { session: owner.session, isOver: false };
+    this.#coming.add(coming);
+    this.#noteLocks();
+    return this.#once(() => {
+      this.#coming.delete(coming);
+      this.#noteLocks();
+      if (coming.isOver) throw errno("EINTR");
+      if (file.fd < 0) throw errno("EBADF");
+      return this.#lock(range, owner, wait, signal);
+    });
+  }
+
+  #lock(
     range: LockRange,
     owner: LockOwner,
     wait: boolean,
@@ -784,13 +875,17 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Tests a lock, for open files. */
-  testLock(range: LockRange, owner: LockOwner): LockConflict | null {
-    this.#locks ??= new HostLocks(this.#shared, this);
-    return this.#locks.test(range, owner);
+  testLock(file: HostOpened, range: LockRange, owner: LockOwner): Answer<LockConflict | null> {
+    return this.#once(() => {
+      if (file.fd < 0) throw errno("EBADF");
+      this.#locks ??= new HostLocks(this.#shared, this);
+      return this.#locks.test(range, owner);
+    });
   }
 
   /** Ends locks of a session, held and waited for. */
   endLocks(session: object): void {
+    for (const coming of this.#coming) if (coming.session === session) coming.isOver = true;
     if (this.#locks === null) return;
     this.#locks.endSession(session);
     this.#noteLocks();
@@ -807,6 +902,8 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     const parent = this.#parent;
     // What a helper works with stays, even where something else could stand in.
     if (this.#fd < 0 || parent === null || this.#underWay > 0) return false;
+    // Whether it can be had again, somebody else would have to be asked.
+    if (this.calls.isRemote && this.#file === null && urgency < 2) return false;
     if (urgency === 0) {
       if (this.#wasUsed) {
         this.#wasUsed = false;
@@ -850,13 +947,42 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** The node of a descriptor that was just opened in this folder, which it takes over. */
-  #found(fd: number, name: string): HostNode {
-    const result = statx(fd, null, LOOK, STATX_MASK, this.#shared.statx);
-    if (result < 0) {
-      close(fd);
-      failed(result);
-    }
+  #found(fd: number, name: string): Answer<HostNode> {
+    this.#lookAt(fd, GLANCE);
+    return this.#shared.isNear() ? this.#known(fd, name) : this.#foundAway(fd, name);
+  }
+
+  /** The same at once, of what was just reached anyway. */
+  #foundNow(fd: number, name: string): HostNode {
+    this.#lookAt(fd, LOOK);
     return this.#known(fd, name);
+  }
+
+  #lookAt(fd: number, flags: number): void {
+    const result = statx(fd, null, flags, STATX_MASK, this.#shared.statx);
+    if (result >= 0) return;
+    close(fd);
+    failed(result);
+  }
+
+  /** As `#found`, where somebody else may have to be asked about the file, or who that is. */
+  #foundAway(fd: number, name: string): Promise<HostNode> {
+    const shared = this.#shared;
+    const found = new Statx();
+    const look = () => statx(fd, null, QUESTION, STATX_MASK, found);
+    const user = actingUser();
+    this.enter();
+    const looked = shared.askedCallsAt(fd).then((calls) => calls.later(null, look, [], 0, user))
+      .finally(() => this.leave());
+    return after(looked, (result) => {
+      this.#kept(fd);
+      if (result < 0) {
+        close(fd);
+        failed(result);
+      }
+      shared.statx.copy(found);
+      return this.#known(fd, name);
+    }) as Promise<HostNode>;
   }
 
   /** As `#found`, of a descriptor that statx has looked at. */
@@ -926,7 +1052,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   #tryWalk(name: string): HostNode | null {
     const fd = this.#openEntry(name);
     if (fd === -ENOENT) return null;
-    return this.#found(ok(fd), name);
+    return this.#foundNow(ok(fd), name);
   }
 
   /** Checks a name that is to be made, moved or removed. */
@@ -1096,7 +1222,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     if (this.#fd < 0) shared.reclaimed--;
     else if (this.#endsLate()) {
       const fd = this.#takeHandle();
-      this.#closing = this.calls.later(null, () => close(fd), []).then(() => {});
+      this.#closing = this.calls.later(null, () => close(fd), [], 0, null).then(() => {});
     } else this.#closeHandle();
     this.#locks?.endAll();
     shared.locked.delete(this);
@@ -1150,7 +1276,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   #noteLocks(): void {
-    if (this.lockCount > 0) this.#shared.locked.add(this);
+    if (this.lockCount + this.#coming.size > 0) this.#shared.locked.add(this);
     else this.#shared.locked.delete(this);
   }
 
@@ -1205,7 +1331,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
 
   /** Whether the file takes the kernel a while to cut or to forget; a remote one is not looked at. */
   #isHeavyNow(): boolean {
-    return this.calls.canLeaveNames && !this.calls.isRemote && this.#isHeld &&
+    return this.calls.hasHelpers && !this.calls.isRemote && this.#isHeld &&
       this.#isHeavyAt(this.handle());
   }
 
@@ -1226,7 +1352,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     let node: HostNode | null = null;
     try {
       const handle = ok(this.#shared.openAgain(fd, O_PATH | O_CLOEXEC));
-      node = this.#found(handle, name);
+      node = this.#foundNow(handle, name);
       return node.#openedFile(fd, flags, by);
     } catch (error) {
       close(fd);
@@ -1246,8 +1372,13 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Makes a file of any type that is not opened. */
-  #make(name: string, wanted: Wanted): Qid {
-    const shared = this.#start(name);
+  #make(name: string, wanted: Wanted): Answer<Qid> {
+    this.#start(name);
+    return this.#once(() => this.#makeNow(name, wanted));
+  }
+
+  #makeNow(name: string, wanted: Wanted): Qid {
+    const shared = this.#shared;
     shared.descriptors.makeRoom();
     const fd = ok(shared.credentials.make(this, name, wanted));
     try {

@@ -91,13 +91,13 @@ export abstract class HostOpened implements OpenFile, Busy {
     owner: LockOwner,
     wait: boolean,
     signal?: AbortSignal,
-  ): boolean | Promise<boolean> {
-    return this.#node.lock(range, owner, wait, signal);
+  ): Answer<boolean> {
+    return this.#node.lock(this, range, owner, wait, signal);
   }
 
   /** Tests a lock. */
-  testLock(range: LockRange, owner: LockOwner): LockConflict | null {
-    return this.#node.testLock(range, owner);
+  testLock(range: LockRange, owner: LockOwner): Answer<LockConflict | null> {
+    return this.#node.testLock(this, range, owner);
   }
 
   /** Closes the descriptor and gives back the node. */
@@ -148,7 +148,9 @@ export abstract class HostOpened implements OpenFile, Busy {
     this.ended();
     // Somebody else may want to have all that was written first, or much space becomes free.
     if (calls.isRemote || this.#node.isLast(fd)) {
-      return calls.later(null, () => close(fd), []).then(() => files.give(this.#session, 1));
+      return calls.later(null, () => close(fd), [], 0, null).then(() =>
+        files.give(this.#session, 1)
+      );
     }
     close(fd);
     files.give(this.#session, 1);

@@ -292,19 +292,35 @@ export class HostShared implements Busy {
   /** How calls are made on the mount of what statx saw last, which `fd` is open of. */
   callsAt(fd: number): HostCalls {
     const { mntId } = this.statx;
-    let calls = this.#calls.get(mntId);
-    if (calls === undefined) {
-      const statfs = new Statfs();
-      const type = fstatfs(fd, statfs) < 0 ? 0 : statfs.type;
-      calls = new HostCalls(
-        this.#helpers,
-        mntId,
-        type,
-        this.#alwaysHelp,
-        this.credentials.switches,
-      );
-      this.#calls.set(mntId, calls);
-    }
+    const known = this.#calls.get(mntId);
+    if (known !== undefined) return known;
+    const statfs = new Statfs();
+    return this.#learned(mntId, fstatfs(fd, statfs) < 0 ? 0 : statfs.type);
+  }
+
+  /** The same, where nobody knows yet whether the file system answers at all. */
+  async askedCallsAt(fd: number): Promise<HostCalls> {
+    const { mntId } = this.statx;
+    const known = this.#calls.get(mntId);
+    if (known !== undefined) return known;
+    const careful = new HostCalls(this.#helpers, mntId, 0, true);
+    const statfs = new Statfs();
+    const result = await careful.later(null, () => fstatfs(fd, statfs), []);
+    if (result >= 0) return this.#calls.get(mntId) ?? this.#learned(mntId, statfs.type);
+    this.#calls.set(mntId, careful);
+    return careful;
+  }
+
+  /** Whether whatever is on the mount of what statx saw last is known to be answered for here. */
+  isNear(): boolean {
+    if (this.#helpers === null) return true;
+    const { mntId } = this.statx;
+    return this.#calls.get(mntId)?.isRemote === false;
+  }
+
+  #learned(mount: bigint, type: number): HostCalls {
+    const calls = new HostCalls(this.#helpers, mount, type, this.#alwaysHelp);
+    this.#calls.set(mount, calls);
     return calls;
   }
 

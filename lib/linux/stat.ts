@@ -16,6 +16,9 @@ import {
 } from "./libc.ts";
 import { putName, putProc } from "./names.ts";
 
+/** Bytes of `struct statx`. */
+const STATX_BYTES = 256;
+
 /**
  * What statx answers. The kernel fills it, and the properties decode on demand, so that a call makes
  * no garbage; it holds until the next call into it.
@@ -33,9 +36,16 @@ export class Statx {
 
   /** Make an empty one. */
   constructor() {
-    const pinned: Pinned = pin(256);
+    const pinned: Pinned = pin(STATX_BYTES);
     this.pointer = pinned.pointer;
     this.#view = pinned.view;
+  }
+
+  /** Takes over what another one was filled with. */
+  copy(from: Statx): void {
+    for (let at = 0; at < STATX_BYTES; at += 8) {
+      this.#view.setBigUint64(at, from.#view.getBigUint64(at, true), true);
+    }
   }
 
   /** Which fields are valid, as `STATX_*` bits. */
