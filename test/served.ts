@@ -100,13 +100,19 @@ export class Served implements AsyncDisposable {
     await this.#said;
   }
 
-  /** Stops it; fails if it does not end as it should. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.idle();
+  /** Tells it to stop; returns the code that it ends with. */
+  async stop(): Promise<number> {
     kill(this.#child, "SIGTERM");
     const timer = setTimeout(() => kill(this.#child, "SIGKILL"), PATIENCE_MS);
     const { code } = await this.#child.status;
     clearTimeout(timer);
+    return code;
+  }
+
+  /** Stops it; fails if it does not end as it should. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.idle();
+    const code = await this.stop();
     assert.equal(code, 0, await this.#said);
   }
 }
