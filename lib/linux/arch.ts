@@ -98,6 +98,10 @@ export interface Syscalls {
   readonly pwritev2: number;
   /** Target of a symbolic link. */
   readonly readlinkat: number;
+  /** How a thread is scheduled. */
+  readonly sched_getattr: number;
+  /** Change that. */
+  readonly sched_setattr: number;
   /** Remove an extended attribute. */
   readonly removexattr: number;
   /** Rename with flags. */
@@ -180,6 +184,8 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       pwritev: 296,
       pwritev2: 328,
       readlinkat: 267,
+      sched_getattr: 315,
+      sched_setattr: 314,
       removexattr: 197,
       renameat2: 316,
       seccomp: 317,
@@ -243,6 +249,8 @@ export const ARCHES: { readonly x86_64: Arch; readonly aarch64: Arch } = {
       pwritev: 70,
       pwritev2: 287,
       readlinkat: 78,
+      sched_getattr: 275,
+      sched_setattr: 274,
       removexattr: 14,
       renameat2: 276,
       seccomp: 277,

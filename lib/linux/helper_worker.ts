@@ -9,6 +9,7 @@ import { eventfdWrite, monotonicMicros } from "./event.ts";
 import { END_WORDS, HelperTable, JOB_LONGS, JOBS, USER, WORD } from "./helper_table.ts";
 import { errno, libc, NR, pin, type Pinned } from "./libc.ts";
 import { getegid, geteuid, setfsgid, setfsuid } from "./process.ts";
+import { stepBack } from "./turns.ts";
 
 /** Does jobs until the end. */
 function help(table: HelperTable): void {
@@ -101,10 +102,10 @@ function call(longs: BigUint64Array, at: number): number {
   }
 }
 
-/** Helpers step back a little where processors are scarce: whoever serves has shorter turns. */
+/** Whoever serves goes before its helpers where processors are scarce. */
 const STEP_BACK = 5;
 
-libc().nice(STEP_BACK);
+stepBack(STEP_BACK);
 
 self.onmessage = ({ data }: MessageEvent<SharedArrayBuffer>) => {
   help(new HelperTable(data));

@@ -129,7 +129,6 @@ const SYMBOLS = {
   getgid: { parameters: [], result: "u32" },
   getegid: { parameters: [], result: "u32" },
   getppid: { parameters: [], result: "i32" },
-  nice: { parameters: ["i32"], result: "i32" }, // of this thread
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   signal: { parameters: ["i32", "u64"], result: "i64" }, // signal, handler

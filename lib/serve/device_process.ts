@@ -112,7 +112,7 @@ class Process {
   }
 
   async run(): Promise<void> {
-    await this.#serving.reactor.run();
+    await this.#serving.run();
     this.#bridge?.[Symbol.dispose]();
     await this.#serving.settled();
     this.#serving[Symbol.dispose]();

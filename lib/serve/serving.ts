@@ -15,7 +15,7 @@ import {
   passthroughCredentials,
   translated,
 } from "../fs/mod.ts";
-import { EPOLLIN, Helpers } from "../linux/mod.ts";
+import { EPOLLIN, Helpers, takeShortTurns } from "../linux/mod.ts";
 import { type Export, Server, type ServerOptions } from "../server/mod.ts";
 import { type Peer, Reactor } from "../transport/mod.ts";
 import { Access } from "./access.ts";
@@ -159,6 +159,13 @@ export class Serving implements Disposable {
       errnos: Object.fromEntries(counters.errnos),
       totals,
     };
+  }
+
+  /** Runs the loop until it is told to stop. */
+  async run(): Promise<void> {
+    // Where the kernel refuses, turns are as long as they are.
+    takeShortTurns();
+    await this.reactor.run();
   }
 
   /** Waits for calls that are under way, though not for ever. The loop must have ended. */

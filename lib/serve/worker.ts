@@ -78,7 +78,7 @@ class Thread {
 
   /** Runs until told to stop. */
   async run(): Promise<void> {
-    await this.#serving.reactor.run();
+    await this.#serving.run();
     this.#transport.close();
     await this.#serving.settled();
     this.#serving[Symbol.dispose]();

@@ -25,6 +25,10 @@ const ROUND = 64;
 const ROUND_MS = 1;
 /** for which the clock is looked at after every so many. */
 const LOOK_EVERY = 4;
+/** Bytes taken from a connection at once while others speak: the kernel copies so many in a moment. */
+const SLICE = 65_536;
+/** A connection has company for so many turns after another one has had its turn. */
+const COMPANY = 16;
 /** Milliseconds in which a frame arrives, or replies are taken, when all is well. */
 const STALL_MS = 1000;
 
@@ -78,6 +82,10 @@ export class StreamContext {
   readonly #crowded = new Set<StreamConnection>();
   #isRelaxing = false;
   #exchange: StreamExchange;
+  /** Whose turn it was last, */
+  #last: StreamConnection | null = null;
+  /** and for how many turns after that of another one. */
+  #turns = 0;
 
   /** Makes a context without connections. */
   constructor(reactor: Reactor, options: StreamContextOptions) {
@@ -87,6 +95,7 @@ export class StreamContext {
     this.pool = new BufferPool(2 * options.maxMessage);
     this.replies = new Replies(this.pool);
     this.ended = (connection) => {
+      if (this.#last === connection) this.#last = null;
       this.replies.forget(connection);
       this.#loopers.delete(connection);
       this.#holders.delete(connection);
@@ -95,6 +104,15 @@ export class StreamContext {
       this.relax();
     };
     this.#exchange = new StreamExchange(this);
+  }
+
+  /** A connection is about to receive. Returns the bytes that it may take at once. */
+  slice(connection: StreamConnection): number {
+    if (this.#last !== connection) {
+      if (this.#last !== null) this.#turns = 0;
+      this.#last = connection;
+    }
+    return this.#turns++ < COMPANY ? SLICE : Infinity;
   }
 
   /** Lets others have their turn before a connection goes on. */
@@ -396,7 +414,8 @@ export class StreamConnection implements Connection {
     } else if (this.#start + msize > pool.capacity) this.#move();
     const buffer = this.#input as Buffer;
     // Not more than one msize from the frame's start: large frames then never have to be moved.
-    const room = this.#start + msize - this.#end;
+    const most = this.#start + msize - this.#end;
+    const room = Math.min(most, this.#context.slice(this));
     const n = recv(this.#fd, buffer.address + this.#end, room, MSG_DONTWAIT);
     if (n <= 0) {
       if (n === -EAGAIN) this.#keepInput();
