@@ -708,10 +708,12 @@ async function measure(kind: string, base: string, seconds: number, wanted: read
         await place.fill();
         const idle = quantiles(spell(rig.link, seconds));
         const [times, done] = await rig.busy(works, seconds);
-        say(`${kind}, ${transport}, ${work}: ${done} answers`);
-        const add = (name: string, busy: Float64Array, count: number) => {
-          const cell = { fileSystem: kind, transport, work: name, idle };
-          cells.push({ ...cell, busy: quantiles(busy), done: count });
+        const add = (name: string, times: Float64Array, count: number) => {
+          const busy = quantiles(times);
+          cells.push({ fileSystem: kind, transport, work: name, idle, busy, done: count });
+          // A run that is cut short has said this much.
+          const p99 = `${short(idle.p99)} idle, ${short(busy.p99)} busy`;
+          say(`${kind}, ${transport}, ${name}: p99 ${p99}, ${count} answers`);
         };
         add(work, times, done);
         const shell = works.length === 1 ? find(works)[0]?.shell : undefined;
