@@ -16,6 +16,8 @@ import {
   SHARED_BYTES,
 } from "./codec_task.ts";
 import { Dice } from "./dice.ts";
+import { formatReproducer } from "./findings.ts";
+import { shrinkBytes } from "./shrink.ts";
 import type { Finding } from "./types.ts";
 
 /** Options of {@linkcode runCodec}; everything may be left out. */
@@ -36,6 +38,8 @@ export interface CodecOptions {
   readonly hangMs?: number;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
+  /** How often a finding is tried again, alone; 5 by default. */
+  readonly verify?: number;
   /** Is told a few times a second how far the run is. */
   readonly onProgress?: (progress: CodecReport) => void;
 }
@@ -133,13 +137,14 @@ class CodecRun {
     shared[SHARED.CASE] = -1;
     const worker = new Worker(new URL("./codec_worker.ts", import.meta.url), { type: "module" });
     const done = Promise.withResolvers<boolean>();
+    const caught: CodecCatch[] = [];
     worker.onmessage = ({ data }: MessageEvent<CodecProgress>) => {
       this.#next = data.next;
       this.#seconds = before.seconds + data.seconds;
       this.#covered = Math.max(before.covered, data.covered);
       if (before.digest === 0) this.#digest = data.digest;
       this.#corpus.push(...data.found);
-      for (const each of data.caught) this.#add(each);
+      caught.push(...data.caught);
       onProgress?.(this.#report);
       if (data.isDone) done.resolve(true);
     };
@@ -169,25 +174,29 @@ class CodecRun {
       clearInterval(watch);
       signal?.removeEventListener("abort", stop);
       worker.terminate();
+      for (const each of caught) await this.#look(each);
     }
   }
 
-  #add({ fault, index, bytes, dialect }: CodecCatch): void {
+  async #look(caught: CodecCatch): Promise<void> {
+    const { fault, index, bytes, dialect } = caught;
     const bucket = `codec/${fault.check}/${fault.kind}`;
     if (this.#findings.has(bucket)) return;
-    const small = shrinkFrame(bytes, dialect, fault.check);
-    this.#findings.set(bucket, {
-      oracle: "round-trip",
-      engine: "codec",
-      severity: fault.check === "throws" || fault.check.endsWith("outside") ? "high" : "medium",
+    const small = await shrinkFrame(bytes, dialect, fault.check);
+    const tried = this.#options.verify ?? 5;
+    const finding = {
+      oracle: "round-trip" as const,
+      engine: "codec" as const,
+      severity: fault.check === "throws" || fault.check.endsWith("outside")
+        ? "high" as const
+        : "medium" as const,
       bucket,
       message: `${fault.kind || "A frame"} of ${dialect}: ${fault.what}, ` +
         `but ${CODEC_CHECKS[fault.check]}`,
       origin: `seed ${this.#seed} case ${index}`,
-      reproducer: reproducerOf(small, dialect),
-      messages: 1,
-      confirmed: { failed: 1, tried: 1 },
-    });
+      confirmed: { failed: confirm(caught, small, tried), tried },
+    };
+    this.#findings.set(bucket, tell(finding, small));
   }
 
   #hang(shared: Int32Array<SharedArrayBuffer>): void {
@@ -202,23 +211,23 @@ class CodecRun {
       bytes = maker.frame();
     }
     const bucket = `codec/hang/${bytes[4] ?? 0}`;
-    this.#findings.set(bucket, {
-      oracle: "hang",
-      engine: "codec",
-      severity: "high",
+    const finding = {
+      oracle: "hang" as const,
+      engine: "codec" as const,
+      severity: "high" as const,
       bucket,
       message: `A frame of ${dialect} keeps the codec busy for ${this.#options.hangMs ?? 2000} ms`,
       origin: `seed ${this.#seed} case ${index}`,
-      reproducer: reproducerOf(bytes, dialect),
-      messages: 1,
       confirmed: { failed: 1, tried: 1 },
-    });
+    };
+    this.#findings.set(bucket, tell(finding, bytes));
   }
 }
 
-/** A frame as a line that anyone can type. */
-function reproducerOf(bytes: Uint8Array, dialect: Dialect): string {
-  return `# a frame of ${dialect}\nraw ${bytes.toHex()}\n`;
+/** A finding, with a frame as a line that anyone can type. */
+function tell(finding: Omit<Finding, "reproducer" | "messages">, bytes: Uint8Array): Finding {
+  const steps = [{ connection: 0, content: bytes, isJoined: false }];
+  return { ...finding, reproducer: formatReproducer(finding, steps, new Map()), messages: 1 };
 }
 
 /**
@@ -226,34 +235,23 @@ function reproducerOf(bytes: Uint8Array, dialect: Dialect): string {
  *
  * @param oracle Checks it; our codec's by default.
  */
-export function shrinkFrame(
+export async function shrinkFrame(
   frame: Uint8Array,
   dialect: Dialect,
   check: string,
   oracle: CodecOracle = new CodecOracle(),
-): Uint8Array {
+): Promise<Uint8Array> {
   const fails = (bytes: Uint8Array): boolean =>
     oracle.check(bytes, bytes.length, dialect, true)?.check === check;
-  if (!fails(frame)) return frame;
-  let best = frame.slice();
-  for (let size = best.length >> 1; size >= 1; size >>= 1) {
-    for (let at = 0; at + size <= best.length;) {
-      const shorter = new Uint8Array(best.length - size);
-      shorter.set(best.subarray(0, at));
-      shorter.set(best.subarray(at + size), at);
-      // Without what is left out the frame says less, too.
-      const fixed = shorter.slice();
-      if (fixed.length >= 4) new DataView(fixed.buffer).setUint32(0, fixed.length, true);
-      if (fails(fixed)) best = fixed;
-      else if (fails(shorter)) best = shorter;
-      else at += size;
-    }
+  return fails(frame) ? await shrinkBytes(frame, fails) : frame;
+}
+
+/** How often a frame fails the check, of so many times that it is tried alone. */
+function confirm({ fault, dialect }: CodecCatch, frame: Uint8Array, tried: number): number {
+  const oracle = new CodecOracle();
+  let failed = 0;
+  for (let i = 0; i < tried; i++) {
+    if (oracle.check(frame, frame.length, dialect, true)?.check === fault.check) failed++;
   }
-  for (let at = 0; at < best.length; at++) {
-    if (best[at] === 0) continue;
-    const plainer = best.slice();
-    plainer[at] = 0;
-    if (fails(plainer)) best = plainer;
-  }
-  return best;
+  return failed;
 }

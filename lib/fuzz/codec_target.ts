@@ -4,9 +4,12 @@
  *
  * @module
  */
-import { encode, formatMessage, kindOf, NOFID, NOTAG, type TMessage } from "../p9/mod.ts";
+import { encode, kindOf, NOFID, NOTAG, type TMessage } from "../p9/mod.ts";
+import { ANAME, bytesOf, type Case, formatStep, type Step } from "./case.ts";
 import { FrameMaker } from "./codec_frames.ts";
 import { Dice } from "./dice.ts";
+import { formatReproducer } from "./findings.ts";
+import { shrink } from "./shrink.ts";
 import type { RawConnection, Target } from "./target.ts";
 import type { Finding, OracleName, Severity } from "./types.ts";
 
@@ -22,6 +25,12 @@ export interface CodecFramesOptions {
   readonly timeMs?: number;
   /** Longest wait for an answer, in milliseconds; 1000 by default. */
   readonly patienceMs?: number;
+  /** The target's name of the tree; empty by default. */
+  readonly aname?: string;
+  /** How often a finding is tried again, alone; 5 by default. */
+  readonly verify?: number;
+  /** Longest that a finding is made shorter, in milliseconds; 5000 by default. */
+  readonly shrinkMs?: number;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
   /** Is told after every finding. */
@@ -47,12 +56,28 @@ const PROBE_TAG = 0x7ace;
 /** Before every case: fid 0 is the root, fid 1 the root open for reading. */
 const OPENING: readonly TMessage[] = [
   { kind: "Tversion", tag: NOTAG, msize: MSIZE, version: "9P2000.L" },
-  { kind: "Tattach", tag: 1, fid: 0, afid: NOFID, uname: "root", aname: "", n_uname: 0 },
+  { kind: "Tattach", tag: 1, fid: 0, afid: NOFID, uname: "root", aname: ANAME, n_uname: 0 },
   { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: [] },
   { kind: "Tlopen", tag: 1, fid: 1, flags: 0 },
 ];
 /** A question that every server answers, if only by an error. */
 const PROBE: TMessage = { kind: "Tclunk", tag: PROBE_TAG, fid: 0x00c0_ffee };
+
+const OPENING_STEPS: Case = OPENING.map(stepOf);
+
+function stepOf(content: TMessage | Uint8Array): Step {
+  return { connection: 0, content, isJoined: false };
+}
+
+/** What is wrong with a server. */
+interface Wrong {
+  readonly oracle: OracleName;
+  readonly severity: Severity;
+  readonly what: string;
+}
+
+/** Most cases to try for a shorter one. */
+const SHRINK_TRIES = 5000;
 
 /** How a server met a frame. */
 type Met =
@@ -84,6 +109,10 @@ class FramesRun {
   readonly #maker: FrameMaker;
   #connection: RawConnection | null = null;
   #connections = 0;
+  /** Milliseconds that went into findings, not cases. */
+  #lookedMs = 0;
+  /** Whether the target serves nobody any more, and cannot be started again. */
+  #isOver = false;
   /** Tags of everything that was sent on the connection. */
   readonly #asked = new Set<number>();
 
@@ -106,7 +135,7 @@ class FramesRun {
     let index = 0;
     try {
       for (; index < runs && signal?.aborted !== true; index++) {
-        if (performance.now() - started > timeMs) break;
+        if (performance.now() - started - this.#lookedMs > timeMs) break;
         this.#maker.make(seed, index);
         const frame = this.#maker.frame();
         if (frame.length === 0) continue;
@@ -118,7 +147,12 @@ class FramesRun {
           continue;
         }
         await this.#leave();
-        if (!(await this.#judge(met, frame, `seed ${seed} case ${index}`))) {
+        const wrong = await this.#judge(met, frame);
+        if (wrong !== null) {
+          const steps = [...OPENING_STEPS, stepOf(frame)];
+          await this.#look(wrong, steps, `seed ${seed} case ${index}`);
+        }
+        if (this.#isOver) {
           index++;
           break;
         }
@@ -144,15 +178,26 @@ class FramesRun {
     this.#connections++;
     this.#asked.clear();
     this.#asked.add(1);
-    for (const message of OPENING) {
-      await connection.send(encode(message, "9P2000.L"));
+    try {
+      await this.#converse(connection, OPENING_STEPS);
+      return connection;
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  /** Sends steps, each after the answer to the one before. */
+  async #converse(connection: RawConnection, steps: Case): Promise<void> {
+    for (const step of steps) {
+      const bytes = bytesOf(step, this.#options.aname ?? "");
+      await connection.send(bytes);
+      this.#asked.add((bytes[5] ?? 0) | (bytes[6] ?? 0) << 8);
       const reply = await connection.receive(5 * this.#patienceMs);
       if (reply === null || reply === undefined) {
-        await connection.close();
-        throw new Error(`Cannot begin a conversation: no answer to ${formatMessage(message)}`);
+        throw new Error(`Cannot begin a conversation: no answer to ${formatStep(step)}`);
       }
     }
-    return connection;
   }
 
   /** Sends a frame and a question after it, and takes answers up to that of the question. */
@@ -182,33 +227,61 @@ class FramesRun {
       if (view.getUint32(0, true) !== reply.length) return { wrong: "a reply that is no frame" };
       if (reply.length > MSIZE) return { wrong: "a reply longer than msize" };
       if (type % 2 === 0) return { wrong: "a reply that is a request" };
-      if (tag === PROBE_TAG && (type === 7 || type === 121)) return "alive";
+      if (tag === PROBE_TAG && PROBE_ANSWERS.has(type)) return "alive";
       if (isTrue && !asked.has(tag)) return { wrong: "a reply that nobody asked for" };
     }
   }
 
-  /** Tells what is wrong, if anything is; returns whether the target can go on. */
-  async #judge(met: Met, frame: Uint8Array, origin: string): Promise<boolean> {
+  /** What is wrong, if anything is. The target goes on, unless it is over. */
+  async #judge(met: Met, frame: Uint8Array): Promise<Wrong | null> {
     const health = await this.#health();
     if (!health.isAlive || health.complaints.length > 0) {
       const why = health.end || health.complaints[0] || "ended";
-      this.#find("process", "critical", `the server ended: ${why}`, frame, origin);
-      return await this.#restart();
+      await this.#restart();
+      return { oracle: "process", severity: "critical", what: `the server ended: ${why}` };
     }
-    if (typeof met !== "string") this.#find("framing", "medium", met.wrong, frame, origin);
     try {
       // Whatever happened to this conversation, the next one begins.
       this.#connection = await this.#open();
     } catch {
-      this.#find("hang", "critical", "the server serves nobody any more", frame, origin);
-      return await this.#restart();
+      await this.#restart();
+      return { oracle: "hang", severity: "critical", what: "the server serves nobody any more" };
     }
+    if (typeof met !== "string") return { oracle: "framing", severity: "medium", what: met.wrong };
     if (met === "silent") {
-      this.#find("hang", "medium", "no answer, and the connection stays open", frame, origin);
-    } else if (met === "waits" && frame.length >= 4) {
-      this.#find("hang", "low", "a size that cannot be is waited for", frame, origin);
+      const what = "no answer, and the connection stays open";
+      return { oracle: "hang", severity: "medium", what };
     }
-    return true;
+    if (met === "waits" && frame.length >= 4) {
+      return { oracle: "hang", severity: "low", what: "a size that cannot be is waited for" };
+    }
+    return null;
+  }
+
+  /** Holds a case with the target as if nothing had been before it. */
+  async #alone(steps: Case): Promise<Wrong | null> {
+    const last = steps.at(-1);
+    if (last === undefined || this.#isOver) return null;
+    await this.#leave();
+    let connection: RawConnection;
+    try {
+      connection = await this.#target.connect();
+    } catch {
+      return null;
+    }
+    this.#connections++;
+    this.#asked.clear();
+    const frame = bytesOf(last, this.#options.aname ?? "");
+    let met: Met;
+    try {
+      await this.#converse(connection, steps.slice(0, -1));
+      met = await this.#send(connection, frame);
+    } catch {
+      met = "closed";
+    } finally {
+      await connection.close();
+    }
+    return met === "alive" ? null : await this.#judge(met, frame);
   }
 
   /** A process that has just died is known as dead a little later. */
@@ -220,42 +293,74 @@ class FramesRun {
     }
   }
 
-  async #restart(): Promise<boolean> {
-    if (!this.#target.canRestart) return false;
+  async #restart(): Promise<void> {
     await this.#leave();
-    await this.#target.restart();
-    return true;
+    if (this.#target.canRestart) await this.#target.restart();
+    else this.#isOver = true;
   }
 
-  #find(
-    oracle: OracleName,
-    severity: Severity,
-    what: string,
-    frame: Uint8Array,
-    origin: string,
-  ): void {
-    const type = frame[4] ?? 0;
-    const name = kindOf(type) ?? `type ${type}`;
-    // A request that is a reply is one cause, and so is a hang-up of ours, whatever the frame was.
-    const cause = what.includes("SIGPIPE") ? "any" : name.startsWith("R") ? "an R-message" : name;
-    const bucket = `codec/${oracle}/${what.replace(/\d+/g, "N")}/${cause}`;
+  /** Looks into what is wrong: is it new, how short can it be, does it come each time. */
+  async #look(wrong: Wrong, seen: Case, origin: string): Promise<void> {
+    const frame = bytesOf(seen.at(-1) ?? stepOf(PROBE), "");
+    const bucket = bucketFor(wrong, frame);
     if (this.#findings.has(bucket)) return;
-    const lines = OPENING.map((message) => `${formatMessage(message)}\n`).join("");
-    const finding: Finding = {
+    const begun = performance.now();
+    const { verify = 5, shrinkMs = 5000 } = this.#options;
+    const { oracle, severity, what } = wrong;
+    let steps = seen;
+    /** What else shows on the way is lost otherwise: it may have ended the target for good. */
+    const others = new Map<string, { readonly other: Wrong; readonly steps: Case }>();
+    const shows = async (each: Case): Promise<boolean> => {
+      const last = each.at(-1);
+      if (last === undefined) return false;
+      const other = await this.#alone(each);
+      if (other === null) return false;
+      const found = bucketFor(other, bytesOf(last, ""));
+      if (found === bucket) return true;
+      if (!others.has(found)) others.set(found, { other, steps: each });
+      return false;
+    };
+    let failed = 0;
+    let tried = 0;
+    // One that is over cannot be asked again: what was seen is all there is.
+    if (!this.#isOver && await shows(steps)) {
+      steps = await shrink(steps, shows, { tries: SHRINK_TRIES, timeMs: shrinkMs });
+    }
+    while (tried < verify && !this.#isOver) {
+      if (await shows(steps)) failed++;
+      tried++;
+    }
+    const about = {
       oracle,
-      engine: "codec",
+      engine: "codec" as const,
       severity,
       bucket,
-      message: `After a frame of ${name}: ${what}`,
+      message: `After a frame of ${nameOf(frame)}: ${what}`,
       origin,
-      reproducer: `${lines}raw ${frame.toHex()}\n`,
-      messages: OPENING.length + 1,
-      confirmed: { failed: 1, tried: 1 },
+      confirmed: tried === 0 ? { failed: 1, tried: 1 } : { failed, tried },
     };
+    const reproducer = formatReproducer(about, steps, new Map());
+    const finding: Finding = { ...about, reproducer, messages: steps.length };
     this.#findings.set(bucket, finding);
+    this.#lookedMs += performance.now() - begun;
     this.#options.onFinding?.(finding);
+    for (const { other, steps } of others.values()) await this.#look(other, steps, origin);
   }
 }
 
+function nameOf(frame: Uint8Array): string {
+  const type = frame[4] ?? 0;
+  return kindOf(type) ?? `type ${type}`;
+}
+
+function bucketFor({ oracle, what }: Wrong, frame: Uint8Array): string {
+  const name = nameOf(frame);
+  // A request that is a reply is one cause, and so is a hang-up of ours, whatever the frame was.
+  const cause = what.includes("SIGPIPE") ? "any" : name.startsWith("R") ? "an R-message" : name;
+  return `codec/${oracle}/${what.replace(/\d+/g, "N")}/${cause}`;
+}
+
+/** Rlerror, Rclunk, and Rerror: a Tversion may have led to another dialect. */
+const PROBE_ANSWERS = new Set([7, 107, 121]);
 /** Types after which a conversation is not what it was: Tversion, Tattach, Tclunk, Tremove. */
 const RESETS = new Set([100, 104, 120, 122]);

@@ -37,6 +37,42 @@ export async function shrink(
   return shrinking.best;
 }
 
+/**
+ * The shortest and plainest frame that still fails: bytes are cut, those that stay become 0. The size
+ * that a frame tells is put right where that does no harm.
+ */
+export async function shrinkBytes(
+  bytes: Uint8Array,
+  stillFails: (bytes: Uint8Array) => boolean | Promise<boolean>,
+): Promise<Uint8Array> {
+  let best = bytes;
+  for (let size = best.length >> 1; size >= 1; size >>= 1) {
+    for (let at = 0; at + size <= best.length;) {
+      const shorter = new Uint8Array(best.length - size);
+      shorter.set(best.subarray(0, at));
+      shorter.set(best.subarray(at + size), at);
+      // Without what is left out the frame says less, too.
+      const fixed = withSize(shorter);
+      if (await stillFails(fixed)) best = fixed;
+      else if (await stillFails(shorter)) best = shorter;
+      else at += size;
+    }
+  }
+  for (let at = 0; at < best.length; at++) {
+    if (best[at] === 0) continue;
+    const plainer = best.slice();
+    plainer[at] = 0;
+    if (await stillFails(plainer)) best = plainer;
+  }
+  return best;
+}
+
+function withSize(frame: Uint8Array): Uint8Array {
+  const fixed = frame.slice();
+  if (fixed.length >= 4) new DataView(fixed.buffer).setUint32(0, fixed.length, true);
+  return fixed;
+}
+
 class Shrinking {
   best: Step[];
   readonly #stillFails: StillFails;
@@ -112,13 +148,7 @@ class Shrinking {
   }
 
   async #bytes(index: number, bytes: Uint8Array): Promise<void> {
-    let best = bytes;
-    for (let at = 7; at < bytes.length; at++) {
-      if (best[at] === 0) continue;
-      const zero = best.slice();
-      zero[at] = 0;
-      if (await this.#put(index, zero)) best = zero;
-    }
+    await shrinkBytes(bytes, (each) => this.#put(index, each));
   }
 
   /** Gives every request tag 1, if that does. */
