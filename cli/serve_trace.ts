@@ -4,7 +4,7 @@
  * @module
  */
 import type { StartOptions } from "../lib/serve/mod.ts";
-import { formatTransaction, PcapngFile, Session, TextLines } from "../lib/trace/mod.ts";
+import { type Observer, PcapngFile, Session, TextLines } from "../lib/trace/mod.ts";
 import type { Output } from "./output.ts";
 import { reason } from "./serve_plan.ts";
 import { TraceOutput } from "./trace_output.ts";
@@ -39,15 +39,22 @@ export class ServeTrace implements Disposable {
     } catch (error) {
       throw new Error(`Cannot write the trace to ${path}: ${reason(error)}`, { cause: error });
     }
-    const style = { strings: Math.min(payload, STRINGS) };
-    const observer = path === undefined
-      ? new TextLines((text) => this.#sink.write(text), { ...style, stamp: "tt" })
-      : new PcapngFile({
-        write: (bytes) => this.#sink.writeBytes(bytes),
-        describe: (transaction) => formatTransaction(transaction, style),
-        application: `virtfs ${VERSION}`,
-      });
-    this.options = { observer: new Session([observer], { needs: "messages", payload }), payload };
+    this.options = { observer: path === undefined ? this.#lines(payload) : this.#file(), payload };
+  }
+
+  /** Lines as the requests are answered. */
+  #lines(payload: number): Observer {
+    const strings = Math.min(payload, STRINGS);
+    const lines = new TextLines((text) => this.#sink.write(text), { strings, stamp: "tt" });
+    return new Session([lines], { needs: "messages", payload });
+  }
+
+  /** A capture without comments: to make them would cost more than to serve. */
+  #file(): Observer {
+    return new PcapngFile({
+      write: (bytes) => this.#sink.writeBytes(bytes),
+      application: `virtfs ${VERSION}`,
+    });
   }
 
   /** Writes what is left. */

@@ -22,8 +22,15 @@ import {
 import { makeRingFile, RecordReader, RING_BYTES } from "./record_ring.ts";
 import type { Clock, Observer } from "./types.ts";
 
-/** Milliseconds in which records gather, so that their writers need not wake us for each. */
-const GATHER_MS = 5;
+/**
+ * Milliseconds in which records gather, so that we seldom take a processor from those who are observed:
+ * as many as possible, but rings must not overflow meanwhile.
+ */
+const LONGEST_MS = 32;
+const SHORTEST_MS = 1;
+/** How full a ring may be before it is emptied more often, and when less often. */
+const TOO_FULL = 1 / 8;
+const EMPTY = 1 / 32;
 
 /** A ring for one writer. */
 export interface RingHandle {
@@ -115,9 +122,13 @@ export class Collector {
 
   async #run(): Promise<void> {
     const events = new EpollEvents(1);
+    let gatherMs = SHORTEST_MS;
     while (!this.#isStopping) {
-      if (this.#drain()) {
-        await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+      const filled = this.#drain();
+      if (filled > 0) {
+        if (filled > TOO_FULL) gatherMs = Math.max(SHORTEST_MS, gatherMs / 4);
+        else if (filled < EMPTY) gatherMs = Math.min(LONGEST_MS, gatherMs * 2);
+        await new Promise((resolve) => setTimeout(resolve, gatherMs));
         continue;
       }
       for (const { reader } of this.#rings) reader.sleeps = true;
@@ -129,9 +140,10 @@ export class Collector {
     }
   }
 
-  #drain(): boolean {
-    let isAny = false;
-    for (const { reader } of this.#rings) if (reader.drain(this.#observer)) isAny = true;
-    return isAny;
+  /** Hands over what there is. Returns how full the fullest ring was. */
+  #drain(): number {
+    let most = 0;
+    for (const { reader } of this.#rings) most = Math.max(most, reader.drain(this.#observer));
+    return most;
   }
 }

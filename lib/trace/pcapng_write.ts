@@ -7,6 +7,7 @@
 import { HEADER_SIZE } from "../p9/mod.ts";
 import { type Endpoint, type Endpoints, endpointsOf, PORT_9P } from "./endpoints.ts";
 import { PcapngBlocks, type WriteBytes } from "./pcapng_blocks.ts";
+import { formatRing } from "./ring_text.ts";
 import { LINKTYPE_RAW, SyntheticTcp } from "./synthetic_tcp.ts";
 import type {
   Clock,
@@ -54,8 +55,11 @@ export interface PcapngOptions {
   readonly write: WriteBytes;
   /** How packets look; `pdu` if not given. */
   readonly format?: PcapFormat;
-  /** The line of a transaction, which becomes the comment of its packets. */
-  readonly describe: (transaction: Transaction) => string;
+  /**
+   * The line of a transaction, which becomes the comment of its packets. Without it packets are written
+   * as they come, which costs little, and only gaps and the times of a ring are said of them.
+   */
+  readonly describe?: (transaction: Transaction) => string;
   /** What writes the file. */
   readonly application: string;
 }
@@ -121,6 +125,7 @@ export class PcapngFile implements Observer {
 
   /** Takes a message. */
   frame(frame: Frame): void {
+    if (this.#options.describe === undefined) return this.#writeFrame(frame);
     this.#drain();
     const { conversation, direction, bytes, start, end } = frame;
     const tag = end - start < HEADER_SIZE
@@ -133,7 +138,7 @@ export class PcapngFile implements Observer {
       tag,
       bytes: bytes.slice(start, end),
       missing: Math.max(0, frame.size - (end - start)),
-      comment: this.#noteFor(conversation),
+      comment: joined(this.#noteFor(conversation), ringOf(frame)),
       isReady: direction === "reply" || tag < 0,
     };
     this.#held.push(held);
@@ -153,7 +158,8 @@ export class PcapngFile implements Observer {
   /** Tells the packets of a transaction what it was. */
   transaction(transaction: Transaction): void {
     const { conversation, tag } = transaction;
-    const line = this.#options.describe(transaction);
+    const line = this.#options.describe?.(transaction);
+    if (line === undefined) return;
     const key = keyOf(conversation, tag);
     const request = transaction.request === null ? undefined : this.#waiting.get(key);
     if (request !== undefined) {
@@ -212,6 +218,16 @@ export class PcapngFile implements Observer {
     this.#blocks.flush();
   }
 
+  /** Writes a message where it lies. */
+  #writeFrame(frame: Frame): void {
+    const { conversation, direction, time, bytes, start, end } = frame;
+    const missing = Math.max(0, frame.size - (end - start));
+    const written = this.#writtenOf(conversation, time);
+    const comment = joined(written.note, ringOf(frame));
+    written.note = "";
+    this.#writePacket(written, direction, time, bytes, start, end, missing, comment);
+  }
+
   #noteFor(conversation: Conversation): string {
     const written = this.#written.get(conversation.id);
     const note = written?.note ?? "";
@@ -263,11 +279,23 @@ export class PcapngFile implements Observer {
     }
     const { conversation, direction, time, bytes, missing } = held;
     const written = this.#writtenOf(conversation, time);
+    this.#writePacket(written, direction, time, bytes, 0, bytes.length, missing, held.comment);
+  }
+
+  #writePacket(
+    written: Written,
+    direction: Direction,
+    time: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    missing: number,
+    comment: string,
+  ): void {
     written.packets++;
-    const { comment } = held;
     if (written.tcp !== null) {
       this.#packet = { interface: written.interface, time, comment };
-      written.tcp.send(direction, bytes, 0, bytes.length, missing);
+      written.tcp.send(direction, bytes, start, end, missing);
       return;
     }
     this.#blocks.packet({
@@ -275,8 +303,8 @@ export class PcapngFile implements Observer {
       time,
       header: written.headers[direction],
       bytes,
-      start: 0,
-      end: bytes.length,
+      start,
+      end,
       missing,
       flow: direction === "request" ? "in" : "out",
       comment,
@@ -343,6 +371,10 @@ export class PcapngFile implements Observer {
       });
     });
   }
+}
+
+function ringOf({ ring }: Frame): string {
+  return ring === undefined ? "" : formatRing(ring);
 }
 
 function keyOf(conversation: Conversation, tag: number): number {

@@ -26,10 +26,12 @@ import type { Conversation, Direction, Frame, Observer, RingTimes } from "./type
 
 /** Bytes of a ring's data unless told otherwise. */
 export const RING_BYTES: number = 8 << 20;
+/** Bytes that the reader takes before it says that there is room for others. */
+const ROOM_BYTES = 1 << 16;
 /** Bytes before the data: one page. */
 const HEADER_BYTES = 4096;
 
-// Words of the header, each pair of writers in a cache line of its own.
+// Words of the header: what the reader changes often is not where the writer looks at each record.
 /** Bytes written so far, modulo 2^32. */
 const HEAD = 0;
 /** Conversations begun so far. */
@@ -39,7 +41,7 @@ const DROPPED = 2;
 /** Bytes read so far, modulo 2^32. */
 const TAIL = 16;
 /** 1 while the reader sleeps and wants to be woken. */
-const SLEEPS = 17;
+const SLEEPS = 32;
 
 // Kinds of records.
 /** Nothing, up to the end of the data. */
@@ -317,11 +319,13 @@ export class RecordReader implements Disposable {
   /**
    * Hands the records over that are there now.
    *
-   * @returns Whether there were any.
+   * @returns How much of the ring they filled, from 0 to 1.
    */
-  drain(observer: Observer): boolean {
+  drain(observer: Observer): number {
     const head = Atomics.load(this.#words, HEAD) >>> 0;
-    if (this.#isBroken || head === this.#tail) return false;
+    if (this.#isBroken || head === this.#tail) return 0;
+    const filled = (head - this.#tail >>> 0) / (this.#mask + 1);
+    let told = this.#tail;
     while (this.#tail !== head) {
       const at = this.#tail & this.#mask;
       const length = this.#view.getUint32(at, true);
@@ -334,10 +338,13 @@ export class RecordReader implements Disposable {
       }
       this.#take(at, length, observer);
       this.#tail = this.#tail + length >>> 0;
-      // Room as soon as possible for a writer that waits.
-      Atomics.store(this.#words, TAIL, this.#tail | 0);
+      if ((this.#tail - told >>> 0) < ROOM_BYTES) continue;
+      // Room soon for a writer that waits.
+      told = this.#tail;
+      Atomics.store(this.#words, TAIL, told | 0);
     }
-    return true;
+    Atomics.store(this.#words, TAIL, this.#tail | 0);
+    return filled;
   }
 
   /** Tells the end of the conversations that nobody has ended. */

@@ -33,6 +33,7 @@ import {
 } from "../p9/mod.ts";
 import { nameOfType, payloadLength } from "./half.ts";
 import type { Gap, Half, Transaction } from "./types.ts";
+import { formatRing } from "./ring_text.ts";
 import {
   bytesText,
   deviceText,
@@ -153,6 +154,9 @@ export function formatTransaction(transaction: Transaction, style: LineStyle = {
   if (request !== null && reply !== null && latency !== "none") {
     const took = latencyText(reply.time - request.time, latency);
     line += ` ${paint(style, "dim", `<${took}>`)}`;
+  }
+  if (transaction.ring !== undefined && style.verbose === true) {
+    line += ` ${paint(style, "dim", `{${formatRing(transaction.ring)}}`)}`;
   }
   return line;
 }
