@@ -87,6 +87,7 @@ class Proxy implements RunningProxy {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #done = Promise.withResolvers<void>();
+  readonly #ending = new Int32Array(new SharedArrayBuffer(4));
   #wakeFd = -1;
   #failure: Error | null = null;
   #stopping: Promise<void> | null = null;
@@ -107,6 +108,7 @@ class Proxy implements RunningProxy {
     this.done.catch(() => {});
     this.#collector = new Collector(options.observer);
     const start: ProxyStart = {
+      ending: this.#ending,
       listeners: listeners.map(({ fd }) => fd),
       devices: devices.map(({ fd }) => fd),
       tag: options.tag ?? null,
@@ -156,6 +158,7 @@ class Proxy implements RunningProxy {
   }
 
   async #stop(): Promise<void> {
+    Atomics.store(this.#ending, 0, 1);
     if (this.#failure === null && this.#wakeFd >= 0) eventfdWrite(this.#wakeFd, 1);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, STOP_MS));

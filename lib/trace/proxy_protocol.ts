@@ -13,6 +13,8 @@ export type ProxyTarget =
 
 /** All that the thread is told; after it there is only the end. */
 export interface ProxyStart {
+  /** Its one word is 1 once the thread, which is then woken, is to end. */
+  readonly ending: Int32Array<SharedArrayBuffer>;
   /** Listening sockets. */
   readonly listeners: readonly number[];
   /** Listening sockets of devices. */

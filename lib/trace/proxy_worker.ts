@@ -23,13 +23,18 @@ async function run(start: ProxyStart): Promise<void> {
   reactor.use(WITH_PROMISES);
   const loop = reactor.run();
   const close = await open(start, reactor, writer, (message) => tell({ kind: "warn", message }));
-  // Whoever wakes the thread wants it to end: there is nothing else to say to it.
+  let isEnding = false;
   reactor.onWake = () => {
+    // The loop wakes itself, too, for timers that are due sooner than it would have woken.
+    if (isEnding || Atomics.load(start.ending, 0) === 0) return;
+    isEnding = true;
     reactor.use(WITH_PROMISES);
     void Promise.resolve(close()).then(() => reactor.stop());
   };
   reactor.unuse(WITH_PROMISES);
   tell({ kind: "ready", wakeFd: reactor.wakeFd });
+  // The end may have been wanted before anybody listened.
+  await reactor.onWake();
   await loop;
 }
 
