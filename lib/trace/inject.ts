@@ -247,9 +247,15 @@ export function happens({ first, last, step }: Injection, number: number): boole
  * Makes sessions in which things go wrong.
  *
  * @param accept Makes the sessions. What they do must not need the address of the memory of a reply.
+ * @param told Is told of each exchange that a rule is applied to, as it comes.
  */
-export function injecting(accept: Accept, rules: readonly Injection[], reactor: Reactor): Accept {
-  return (connection) => new InjectingReceiver(connection, accept, rules, reactor);
+export function injecting(
+  accept: Accept,
+  rules: readonly Injection[],
+  reactor: Reactor,
+  told: (exchange: Exchange) => void = () => {},
+): Accept {
+  return (connection) => new InjectingReceiver(connection, accept, rules, reactor, told);
 }
 
 /** What is to happen to one request and its reply. */
@@ -262,6 +268,7 @@ class InjectingReceiver implements Receiver {
   readonly reactor: Reactor;
   readonly #inner: Receiver;
   readonly #rules: readonly Injection[];
+  readonly #told: (exchange: Exchange) => void;
   /** Messages that each rule was about so far, in this session. */
   readonly #counts: number[];
   readonly #own = new Wire(new Uint8Array(512));
@@ -278,8 +285,10 @@ class InjectingReceiver implements Receiver {
     accept: Accept,
     rules: readonly Injection[],
     reactor: Reactor,
+    told: (exchange: Exchange) => void,
   ) {
     this.reactor = reactor;
+    this.#told = told;
     this.#rules = rules;
     this.#counts = rules.map(() => 0);
     this.#inner = accept({
@@ -327,6 +336,7 @@ class InjectingReceiver implements Receiver {
       this.#pass(exchange);
       return;
     }
+    this.#told(exchange);
     const ms = (fate.request?.delayEnterMs ?? 0) + (fate.reply?.delayEnterMs ?? 0);
     if (ms === 0) {
       this.#enter(exchange, type, tag, fate);

@@ -74,6 +74,7 @@ export class JsonLines implements Observer {
       error: errno === 0 ? null : errnoName(errno) ?? String(errno),
       request: this.#half(request),
       reply: this.#half(reply),
+      ...(transaction.isInjected === true ? { injected: true } : {}),
       ...(ring === undefined ? {} : {
         ring: {
           ...(ring.offered === undefined ? {} : { offered: this.#time(ring.offered) }),

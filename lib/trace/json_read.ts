@@ -201,6 +201,7 @@ class Reader {
         dialect,
         subject,
         ...(ring === undefined ? {} : { ring }),
+        ...(line.injected === true ? { isInjected: true } : {}),
       });
     };
   }

@@ -98,6 +98,7 @@ const transaction = z.strictObject({
   error: text("Name of the error; null for none.").nullable(),
   request: half.nullable().describe("Null if it was not seen."),
   reply: half.nullable().describe("Null if there was none, or it was not seen."),
+  injected: z.literal(true).describe("There if a rule of --inject was applied to it.").optional(),
   ring: z.strictObject({
     offered: time("When the driver is known to have offered it, at the latest.").optional(),
     taken: time("When the device took it from the avail ring."),

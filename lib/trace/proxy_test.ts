@@ -231,7 +231,13 @@ Deno.test("startProxy() lets things go wrong where it is told to", async () => {
   }
   await fixture.proxy.stop();
   // What the client has heard is what is shown.
-  assert.equal(fixture.book.kinds(1).filter((kind) => kind === "Rlerror").length, 2);
+  const { book } = fixture;
+  assert.equal(book.kinds(1).filter((kind) => kind === "Rlerror").length, 2);
+  assert.deepEqual(
+    book.frames.filter(({ isInjected }) => isInjected).map(({ message }) => message?.kind),
+    ["Rlerror", "Rlerror"],
+  );
+  assert.equal(book.opens[0]?.server, server.address.replace(/^tcp:\/\//, ""));
 });
 
 Deno.test("startProxy() refuses rules that are none", async () => {

@@ -12,6 +12,7 @@ import {
   acceptFrom,
   Bridge,
   DeviceRelay,
+  formatDialAddress,
   type Listener,
   peerOf,
   type Reactor,
@@ -23,7 +24,7 @@ import { injecting, parseInjection } from "./inject.ts";
 import type { ProxyStart } from "./proxy_protocol.ts";
 import type { RecordWriter } from "./record_ring.ts";
 import { Relay } from "./relay.ts";
-import { observed } from "./tap.ts";
+import { noteInjected, observed } from "./tap.ts";
 
 /** Largest message that is passed on where messages are taken one by one. */
 const MSIZE = 1 << 24;
@@ -60,7 +61,7 @@ export async function open(
     bridge = new Bridge({ reactor, to, msize: MSIZE, maxInflight: MOST_INFLIGHT, warn });
     accept = bridge.accept;
   }
-  const through = rules.length === 0 ? accept : injecting(accept, rules, reactor);
+  const through = rules.length === 0 ? accept : injecting(accept, rules, reactor, noteInjected);
   const closeFront = await openFront(start, reactor, through, writer, warn);
   return async () => {
     await closeFront();
@@ -75,8 +76,11 @@ async function openFront(
   writer: RecordWriter,
   warn: (message: string) => void,
 ): Promise<() => Promise<void>> {
+  const server = to.kind === "vhost-user"
+    ? to.path
+    : formatDialAddress(to).replace(/^(?:tcp|unix):\/\//, "");
   const transport = new StreamTransport(reactor, {
-    accept: observed(accept, { writer, payload }),
+    accept: observed(accept, { writer, payload, server }),
     maxMessage: MSIZE,
   });
   for (const fd of listeners) {

@@ -57,6 +57,7 @@ const RESTARTED = 5;
 const IS_REPLY = 1;
 const HAS_RING = 2;
 const HAS_OFFERED = 4;
+const IS_INJECTED = 8;
 
 /**
  * Layout of every record: `length[4] kind[1] flags[1] pad[2] conversation[4] size[4] time[8] kept[4]
@@ -188,6 +189,16 @@ export class RecordWriter implements Disposable {
     view.setUint32(start + 28, usedLength, true);
     view.setFloat64(start + 32, taken, true);
     view.setFloat64(start + 40, offered, true);
+  }
+
+  /**
+   * Says of the reply that there was room made for that a rule was applied to it.
+   *
+   * @param at What {@linkcode RecordWriter.reserve} returned.
+   */
+  markInjected(at: number): void {
+    const flagsAt = at - RECORD_BYTES + 5;
+    this.#view.setUint8(flagsAt, this.#view.getUint8(flagsAt) | IS_INJECTED);
   }
 
   /** The frame that there was room made for is there. */
@@ -393,8 +404,13 @@ export class RecordReader implements Disposable {
         start,
         end: start + kept,
       };
+      const isPlain = (flags & (HAS_RING | IS_INJECTED)) === 0;
       observer.frame?.(
-        (flags & HAS_RING) === 0 ? frame : { ...frame, ring: this.#times(at, flags, time) },
+        isPlain ? frame : {
+          ...frame,
+          ...((flags & HAS_RING) === 0 ? {} : { ring: this.#times(at, flags, time) }),
+          ...((flags & IS_INJECTED) === 0 ? {} : { isInjected: true }),
+        },
       );
     } else if (kind === SKIPPED) {
       observer.gap?.({

@@ -111,6 +111,7 @@ export class Redact implements Observer {
       bytes,
       start: 0,
       end: bytes.length,
+      ...(frame.isInjected === true ? { isInjected: true } : {}),
     };
     this.#next.frame?.(
       ring === undefined ? redacted : {

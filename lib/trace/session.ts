@@ -36,7 +36,6 @@ import type {
   Half,
   Observer,
   Outcome,
-  RingTimes,
   Subject,
   Transaction,
 } from "./types.ts";
@@ -478,7 +477,7 @@ export class Session implements Required<Omit<Observer, "exchange" | "transactio
     shown.moved = reply === null ? 0 : movedBy(reply, pending.type, pending.size);
     this.#number++;
     for (const observer of this.#counting) observer.exchange?.(shown);
-    if (this.#wantsMessages) this.#tellPending(state, pending, outcome, half, errno, reply?.ring);
+    if (this.#wantsMessages) this.#tellPending(state, pending, outcome, half, errno, reply);
     // What it holds is the transaction's now.
     pending.message = null;
     pending.half = null;
@@ -493,7 +492,7 @@ export class Session implements Required<Omit<Observer, "exchange" | "transactio
     outcome: Outcome,
     reply: Half | null,
     errno: number,
-    ring: RingTimes | undefined,
+    frame: Frame | null,
   ): void {
     this.#tell({
       number: this.#number,
@@ -507,7 +506,8 @@ export class Session implements Required<Omit<Observer, "exchange" | "transactio
       errno,
       dialect: state.dialect,
       subject: pending.subject,
-      ...(ring === undefined ? {} : { ring }),
+      ...(frame?.ring === undefined ? {} : { ring: frame.ring }),
+      ...(frame?.isInjected === true ? { isInjected: true } : {}),
     });
   }
 

@@ -21,6 +21,8 @@ export interface TapOptions {
    * `monotonicMicros`; 0 if that is not known. Given for devices only.
    */
   readonly offered?: () => number;
+  /** What the server at the other side of a proxy is called; of no meaning for devices. */
+  readonly server?: string;
 }
 
 /**
@@ -32,15 +34,23 @@ export function observed(accept: Accept, options: TapOptions): Accept {
   return (connection) => new ObservedReceiver(connection, accept, options);
 }
 
-/** What the other end is called. */
-function endsOf({ peer }: Connection): Ends {
+/**
+ * Notes that a rule of what is to go wrong is applied to an exchange, if it is observed. To be said
+ * before it ends.
+ */
+export function noteInjected(exchange: Exchange): void {
+  if (exchange instanceof ObservedExchange) exchange.isInjected = true;
+}
+
+/** What the two ends are called. */
+function endsOf({ peer }: Connection, behind: string): Ends {
   const family = peer.socket?.family;
   const transport = peer.socket === undefined ? "virtio" : family === "unix" ? "unix" : "tcp";
   const plain = (address: string) => address.replace(/^[a-z-]+:\/\//, "");
   return {
     transport,
     client: transport === "virtio" ? "" : plain(peer.address),
-    server: transport === "virtio" ? plain(peer.address) : "",
+    server: transport === "virtio" ? plain(peer.address) : behind,
   };
 }
 
@@ -55,7 +65,7 @@ class ObservedReceiver implements Receiver {
 
   constructor(connection: Connection, accept: Accept, options: TapOptions) {
     this.options = options;
-    this.id = options.writer.opened(endsOf(connection), monotonicMicros());
+    this.id = options.writer.opened(endsOf(connection, options.server ?? ""), monotonicMicros());
     this.#inner = accept(connection);
   }
 
@@ -100,6 +110,8 @@ class ObservedReceiver implements Receiver {
 
 /** A request on its way, seen from the side. */
 class ObservedExchange implements Exchange {
+  /** Whether a rule is applied to it. */
+  isInjected = false;
   readonly #owner: ObservedReceiver;
   #exchange: Exchange | null = null;
   #taken = 0;
@@ -145,6 +157,7 @@ class ObservedExchange implements Exchange {
     const { options: { writer, payload, offered }, id } = this.#owner;
     this.#exchange = exchange;
     this.#outAt = -1;
+    this.isInjected = false;
     const now = this.#taken = monotonicMicros();
     this.#offered = offered === undefined ? 0 : offered();
     const { wire, start, size } = exchange;
@@ -204,6 +217,7 @@ class ObservedExchange implements Exchange {
       }
     } else copy(exchange.reply.bytes, exchange.replyAt, kept, writer.bytes, at);
     if (offered !== undefined) writer.addTimes(at, size, this.#taken, this.#offered);
+    if (this.isInjected) writer.markInjected(at);
     writer.commit();
   }
 

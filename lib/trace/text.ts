@@ -150,6 +150,7 @@ export function formatTransaction(transaction: Transaction, style: LineStyle = {
     case "flushed":
       line += ` = ${paint(style, "odd", "? <flushed>")}`;
   }
+  if (transaction.isInjected === true) line += paint(style, "odd", " (INJECTED)");
   const { latency = "us" } = style;
   if (request !== null && reply !== null && latency !== "none") {
     const took = latencyText(reply.time - request.time, latency);

@@ -84,6 +84,8 @@ export interface Frame {
   readonly end: number;
   /** What the device told of it, on an R-message over virtio. */
   readonly ring?: RingTimes;
+  /** Whether a rule of what is to go wrong was applied, on an R-message. */
+  readonly isInjected?: boolean;
 }
 
 /** Bytes of a conversation that could not be read, and where reading went on. */
@@ -171,6 +173,8 @@ export interface Transaction {
   readonly subject?: Subject;
   /** What the device told of it. */
   readonly ring?: RingTimes;
+  /** Whether a rule of what is to go wrong was applied to it. */
+  readonly isInjected?: boolean;
 }
 
 /**
