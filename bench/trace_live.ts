@@ -30,7 +30,7 @@ import {
 } from "../lib/linux/mod.ts";
 import { encode, NOFID, NOTAG, type TMessage } from "../lib/p9/mod.ts";
 import { startServer } from "../lib/serve/mod.ts";
-import { startProxy } from "../lib/trace/mod.ts";
+import { type Observer, PcapngFile, startProxy } from "../lib/trace/mod.ts";
 import { median } from "../lib/bench/statistics.ts";
 import { say } from "./host.ts";
 
@@ -90,11 +90,21 @@ async function socat(to: number): Promise<Part> {
   };
 }
 
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(file.writeSync(rest));
+}
+
 /** Runs as one of the parts, until standard input ends. */
 async function play(role: string, words: { to?: string; folder?: string }): Promise<void> {
   const listen = [{ kind: "tcp", host: "127.0.0.1", port: 0 }] as const;
   let frames = 0;
-  const observer = { frame: () => void frames++ };
+  // As the command has it: the proxy is looked on by somebody, the server writes a capture.
+  using capture = role === "traced"
+    ? Deno.openSync(`${words.folder}.pcapng`, { write: true, create: true, truncate: true })
+    : null;
+  const observer: Observer = capture === null
+    ? { frame: () => void frames++ }
+    : new PcapngFile({ write: (bytes) => writeAll(capture, bytes), application: "bench" });
   const part = role === "proxy"
     ? await startProxy({
       listen,
@@ -240,6 +250,7 @@ async function measure(reps: number): Promise<void> {
     }
   }
   await Deno.remove(folder, { recursive: true });
+  await Deno.remove(`${folder}.pcapng`);
 }
 
 const { values } = parseArgs({

@@ -209,6 +209,8 @@ function fileRow(file: FileTally): string[] {
 /** Whether a file was read and written from its beginning to its end. */
 export function orderText({ sequential, random }: FileTally): string {
   if (sequential + random === 0) return "";
+  // One alone has no order.
+  if (sequential + random === 1) return "-";
   if (random === 0) return "sequential";
   const share = 100 * random / (sequential + random);
   return `${share < 1 ? "<1" : share.toFixed(0)} % random`;
