@@ -138,7 +138,7 @@ const BESIDE = { sanitizeExit: false, sanitizeOps: false, sanitizeResources: fal
 async function meetLiar(guest: Guest): Promise<void> {
   const { rounds, mounts, deeds, findings, known } = await runLinuxClient({
     guest,
-    seed: 1,
+    seed: 3,
     timeMs: isFull ? 300_000 : 20_000,
     caches: ["none"],
     verify: 1,
