@@ -258,6 +258,25 @@ for (const model of [mappedXattrCredentials, mappedFileCredentials]) {
     fifo.release();
   });
 
+  modelTest("changes a file by a name that it has lost", model, ({ root, other }) => {
+    root.create("a", O_RDWR, 0o640, 7, CLIENT_ROOT).close();
+    const node = root.walk("a", CLIENT_ROOT);
+    root.link("b", node, CLIENT_ROOT);
+    const open = node.open(O_RDWR, CLIENT_ROOT);
+    root.unlink("a", false, CLIENT_ROOT);
+    root.create("a", O_RDWR, 0o604, 8, CLIENT_ROOT).close();
+    node.setAttributes({ mode: 0o600, uid: 12 }, CLIENT_ROOT);
+    const { mode, uid, gid, nlink } = node.attributes(CLIENT_ROOT);
+    assert.deepEqual([mode & 0o7777, uid, gid, nlink], [0o600, 12, 7, 1]);
+    open.close();
+    node.release();
+    const next = other(model());
+    for (const tree of [root, next]) {
+      assert.match(seen(tree, "b"), /^100600 12:7/);
+      assert.match(seen(tree, "a"), /^100604 0:8/);
+    }
+  });
+
   modelTest("leaves nothing on the host that acts for anybody", model, ({ root, path }) => {
     makeAll(root, CLIENT_ROOT);
     for (const name of ["file", "folder", "char", "plain"]) {

@@ -247,8 +247,11 @@ static void unlinked_with_link(void) {
   OK(unlink("a"));
   SAME(fstat_of(fd).st_nlink, 1);
   OK(write(fd, "text", 4));
+  OK(fchmod(fd, 0600));
+  SAME_MODE(fstat_of(fd).st_mode & 07777, 0600);
   OK(close(fd));
   has("b", "text");
+  SAME_MODE(stat_of("b").st_mode & 07777, 0600);
 }
 
 static void removed_by_another(void *name) { OK(unlink(name)); }

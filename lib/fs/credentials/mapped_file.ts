@@ -52,8 +52,8 @@ import { O_EXCL, O_RDONLY, O_WRONLY, S_IFDIR, S_IFMT } from "../../p9/mod.ts";
 import { MappedCredentials } from "./mapped.ts";
 import type { Draft, Kept, MappedOptions } from "./mapped.ts";
 import type { Making } from "./making.ts";
-import type { Credentials, Place } from "./seam.ts";
-import { isLinked, namesIn, STAGING_NAME } from "./staging.ts";
+import type { Credentials, Memo, Place } from "./seam.ts";
+import { isLinked, nameOf, namesIn, STAGING_NAME } from "./staging.ts";
 
 /** Name of the folder with what belongs to the entries of the folder it is in. */
 export const METADATA_NAME = ".virtfs_metadata";
@@ -160,21 +160,20 @@ class MappedFileCredentials extends MappedCredentials {
     const { ino, nlink } = this.found;
     if (nlink === 0 && memo !== null) {
       // A file without a name has nothing beside it: what it was lives on as long as it does.
-      place.memo = {
-        ...memo,
-        mode: changes.mode === -1 ? memo.mode : changes.mode,
-        uid: changes.uid === -1 ? memo.uid : changes.uid,
-        gid: changes.gid === -1 ? memo.gid : changes.gid,
-      };
+      place.memo = changed(memo, changes);
       return 0;
     }
-    place.memo = null;
     return this.#within(folder, LOCK_EX, true, (meta) => {
-      if (name !== ROOT && !this.#leadsTo(folder, name, ino)) return -ESTALE;
+      const isNamed = name === ROOT || this.#leadsTo(folder, name, ino);
+      // What is kept of a file that has lost this name is beside another one.
+      const at = isNamed ? name : this.#otherName(folder, ino);
+      if (at === null) return -ESTALE;
+      // Where the name still leads to it, it is read again; else only we can remember.
+      place.memo = isNamed || memo === null ? null : changed(memo, changes);
       const old = this.#old;
-      const result = this.#read(folder, meta, name, old);
+      const result = this.#read(folder, meta, at, old);
       if (result < 0) return result;
-      return this.#write(folder, meta, name, {
+      return this.#write(folder, meta, at, {
         mode: changes.mode === -1 ? old.mode : changes.mode,
         uid: changes.uid === -1 ? old.uid : changes.uid,
         gid: changes.gid === -1 ? old.gid : changes.gid,
@@ -399,6 +398,15 @@ class MappedFileCredentials extends MappedCredentials {
     return this.#has(folder, name) && this.#entry.ino === inode;
   }
 
+  /** Another name of a file in the same folder; null if all others are in other folders. */
+  #otherName(folder: number, inode: bigint): string | null {
+    const fd = openat(folder, ".", FOLDER_FLAGS, 0);
+    if (fd < 0) return null;
+    const name = nameOf(fd, inode);
+    close(fd);
+    return name !== null && this.#leadsTo(folder, name, inode) ? name : null;
+  }
+
   /** Reads what is kept of an entry; nothing is no error. */
   #read(folder: number, meta: number, name: string, into: Kept): number {
     parseMetadata("", into);
@@ -452,6 +460,16 @@ class MappedFileCredentials extends MappedCredentials {
     const { written } = new TextEncoder().encodeInto(text, bytes);
     return pwrite(fd, address, written, 0n);
   }
+}
+
+/** What a file is after a change. */
+function changed(memo: Memo, { mode, uid, gid }: Kept): Memo {
+  return {
+    ...memo,
+    mode: mode === -1 ? memo.mode : mode,
+    uid: uid === -1 ? memo.uid : uid,
+    gid: gid === -1 ? memo.gid : gid,
+  };
 }
 
 /** Moves what is kept beside an entry, which may be nothing: then nothing is kept in the new place. */

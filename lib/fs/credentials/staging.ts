@@ -219,3 +219,15 @@ export function namesIn(fd: number): string[] {
     while (cursor.next()) if (!cursor.isDots) names.push(cursor.name);
   }
 }
+
+/** First name in a folder that has an inode number, from a descriptor that can be read. */
+export function nameOf(fd: number, inode: bigint): string | null {
+  using memory = MappedMemory.anonymous(LIST_BYTES);
+  const cursor = new DirentCursor(memory.bytes);
+  for (;;) {
+    const filled = getdents64(fd, memory.address, memory.size);
+    if (filled <= 0) return null;
+    cursor.reset(filled);
+    while (cursor.next()) if (cursor.ino === inode && !cursor.isDots) return cursor.name;
+  }
+}
