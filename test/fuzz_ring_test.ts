@@ -3,7 +3,8 @@
  * `docs/fuzz-ring.md` tells. `VIRTFS_UPDATE_DOCS=1` writes them there.
  */
 import assert from "node:assert/strict";
-import { formatRingTable, RING_GROUPS, runRing } from "../lib/fuzz/ring_run.ts";
+import { RING_GROUPS } from "../lib/fuzz/ring_catalogue.ts";
+import { formatRingTable, runRing } from "../lib/fuzz/ring_run.ts";
 
 const DOCUMENT = new URL("../docs/fuzz-ring.md", import.meta.url);
 

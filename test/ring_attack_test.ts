@@ -3,33 +3,20 @@
  * themselves.
  */
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import {
   chainOf,
   DATA,
   HIGH,
-  LOW,
   Machine,
-  meanwhile,
   MIDDLE,
   Monitor,
   type Range,
   REPLY,
-  REQUEST,
   ROOM,
   until,
 } from "../lib/fuzz/ring_machine.ts";
-import {
-  barrier,
-  endLocks,
-  GETATTR,
-  lock,
-  lockStatus,
-  RGETATTR,
-  SIZE,
-  waitForLock,
-} from "../lib/fuzz/ring_attacks.ts";
-import { assertData, read, write } from "../lib/fuzz/ring_frames.ts";
+import { barrier, SIZE } from "../lib/fuzz/ring_attacks.ts";
+import { read, write } from "../lib/fuzz/ring_frames.ts";
 import { raceOn, RACES, ROUNDS } from "../lib/fuzz/ring_races.ts";
 import {
   babble,
@@ -40,14 +27,15 @@ import {
   region,
   WAITABLE,
 } from "../lib/fuzz/ring_monitors.ts";
-import { formatMessage, LOCK_BLOCKED, LOCK_SUCCESS, LOCK_TYPE_UNLCK } from "../lib/p9/mod.ts";
+import { STOPS } from "../lib/fuzz/ring_stops.ts";
+import { formatMessage } from "../lib/p9/mod.ts";
 import { check, EFD_CLOEXEC, eventfd, eventfdWrite, Fd, ftruncate } from "../lib/linux/mod.ts";
 import { holdings } from "./processes.ts";
 import { RingDevice } from "../lib/fuzz/ring_device.ts";
 import { guestMappings, pidOf } from "./ring_attack.ts";
 
 Deno.test("a device decides on what it has checked, whatever a second processor writes", async (t) => {
-  await using victim = await RingDevice.start("device");
+  await using victim = await RingDevice.start(["device"]);
   await using machine = await Machine.boot(victim.path("device"), { size: SIZE });
   for (const ram of machine.rams) ram.bytes.fill(0xc5, ram === machine.rams[0] ? 0x8000 : 0);
   const pid = pidOf(victim, "device");
@@ -64,7 +52,7 @@ Deno.test("a device decides on what it has checked, whatever a second processor 
 });
 
 Deno.test("memory that is cut off ends one process, and the next machine is served by another", async (t) => {
-  await using victim = await RingDevice.start("a", "b");
+  await using victim = await RingDevice.start(["a", "b"]);
   await using other = await Machine.boot(victim.path("b"));
   const pids = [pidOf(victim, "a"), pidOf(victim, "b")];
 
@@ -114,141 +102,24 @@ Deno.test("memory that is cut off ends one process, and the next machine is serv
   assert.equal(victim.told("ended by").length, 1);
 });
 
-/** Does something while requests are on their way, again and again; each is answered in the end. */
-async function underLoad(
-  machine: Machine,
-  act: (round: number) => Promise<void>,
-): Promise<void> {
-  for (let round = 0; round < 25; round++) {
-    const request = machine.putRequest(read(round, 3000));
-    for (let i = 0; i < SIZE; i += 2) {
-      machine.describe(chainOf([request], [[REPLY + i * ROOM, 3011]], i), i);
-      machine.raw.offer(i);
-    }
-    machine.kick();
-    await act(round);
-    machine.kick();
-    const used = await machine.used(SIZE / 2);
-    assert.deepEqual(used.map(({ id }) => id), [0, 2, 4, 6, 8, 10, 12, 14]);
-    assert.ok(used.every(({ length }) => length === 3011), JSON.stringify(used));
-    for (const { id } of used) {
-      assertData(Buffer.from(machine.get(REPLY + id * ROOM, 3011)), round, 3000);
-    }
-  }
-}
-
-/** Ways to stop the queue, after each of which it goes on from where it was. */
-const INTERRUPTIONS: Readonly<Record<string, (machine: Machine) => Promise<void>>> = {
-  "GET_VRING_BASE": async (machine) => {
-    const base = await machine.stop();
-    assert.equal(machine.raw.usedIndex, base, "what was taken was used before the reply");
-    await machine.resume(base);
-  },
-  "SET_VRING_ENABLE": async ({ frontend }) => {
-    await frontend.tell("SET_VRING_ENABLE", { index: 0, num: 0 });
-    await frontend.tell("SET_VRING_ENABLE", { index: 0, num: 1 });
-  },
-  "the same memory table again": ({ frontend, rams }) => frontend.setMemory(rams),
-  "a memory table without a region, then with it": async (
-    { frontend, rams: [low, middle, high] },
-  ) => {
-    await frontend.setMemory([low, middle]);
-    await frontend.setMemory([high, low, middle]);
-  },
-  "REM_MEM_REG and ADD_MEM_REG of another region": async ({ frontend, rams: [, , high] }) => {
-    await frontend.removeMemory(high);
-    await frontend.addMemory(high);
-  },
-  "REM_MEM_REG and ADD_MEM_REG of the queue's region": async ({ frontend, rams: [low] }) => {
-    await frontend.removeMemory(low);
-    await frontend.addMemory(low);
-  },
-};
-
 Deno.test("no request is lost when the queue stops or memory moves", async (t) => {
-  await using victim = await RingDevice.start("device");
+  await using victim = await RingDevice.start(["device"]);
   await using machine = await Machine.boot(victim.path("device"), { size: SIZE });
   const pid = pidOf(victim, "device");
   const mappings = guestMappings(pid);
-  for (const [name, interrupt] of Object.entries(INTERRUPTIONS)) {
-    await t.step(`${name} under load`, async () => {
-      await underLoad(machine, () => interrupt(machine));
-      machine.takeErrors();
-      await machine.assertAlive();
-    });
-    await t.step(`${name} while a lock waits`, async () => {
-      await waitForLock(machine);
-      const at = machine.taken;
-      await interrupt(machine);
-      assert.equal(machine.raw.usedIndex, at + 1 & 0xffff, "answered before the queue stopped");
-      assert.deepEqual(await machine.used(), [{ id: 4, length: 8 }]);
-      assert.equal(lockStatus(machine), LOCK_BLOCKED);
-      // The client asks again, and waits again.
-      machine.putRequest(lock(9, 2), REQUEST + 0x1000);
-      machine.raw.offer(4);
-      machine.kick();
-      await machine.expect(lock(1, 1, LOCK_TYPE_UNLCK), "Rlock");
-      assert.deepEqual(await machine.used(), [{ id: 4, length: 8 }]);
-      assert.equal(lockStatus(machine), LOCK_SUCCESS);
-      await endLocks(machine);
+  for (const [name, attack] of Object.entries(STOPS)) {
+    await t.step(name, async () => {
+      await attack(machine);
       await machine.assertAlive();
     });
   }
-  await t.step("the region of a reply goes while requests for it are there", async () => {
-    const [low, middle, high] = machine.rams;
-    for (let round = 0; round < 25; round++) {
-      const request = machine.putRequest(GETATTR);
-      for (let i = 0; i < SIZE; i += 2) {
-        machine.describe(chainOf([request], [[HIGH + i * 0x200, 0x200]], i), i);
-        machine.raw.offer(i);
-      }
-      machine.kick();
-      if (round % 2 === 0) await machine.frontend.removeMemory(high);
-      else await machine.frontend.setMemory([low, middle]);
-      const done = machine.raw.usedIndex - machine.taken & 0xffff;
-      const used = await machine.used(SIZE / 2);
-      // Whoever was taken before had his answer before; whoever came after has no buffer.
-      for (const [i, { length }] of used.entries()) {
-        assert.ok(length === 0 || length === RGETATTR, `${length}`);
-        if (i < done && length > 0) {
-          assert.equal(machine.decode(machine.get(HIGH + i * 0x400, length)).kind, "Rgetattr");
-        }
-      }
-      await machine.frontend.addMemory(high);
-      assert.equal((await machine.send([request], [[HIGH, ROOM]])).length, RGETATTR);
-    }
-    await machine.assertAlive();
-  });
-  await t.step("GET_VRING_BASE while a second processor keeps the queue filled", async () => {
-    const { rams: [ram], areas, raw } = machine;
-    await machine.stop();
-    await machine.setUp();
-    const request = machine.putRequest(read(0, 60_000));
-    for (let i = 0; i < SIZE; i += 2) machine.describe(chainOf([request], [[REPLY, 60_011]], i), i);
-    for (let i = 0; i < SIZE; i++) raw.setAvailEntry(i, i * 2 % SIZE);
-    await meanwhile({
-      kind: "storm",
-      fd: ram.fd,
-      size: ram.size,
-      availIndex: areas.availRing - LOW + 2,
-      usedIndex: areas.usedRing - LOW + 2,
-      queueSize: SIZE / 2,
-      kick: machine.kickFd,
-    }, async () => {
-      await until("a long batch", () => raw.usedIndex > 200);
-      const base = await machine.stop();
-      assert.equal(raw.usedIndex, base);
-    });
-    await machine.setUp();
-    await machine.assertAlive();
-  });
   assert.equal(pidOf(victim, "device"), pid);
   assert.equal(guestMappings(pid), mappings, "what was replaced is unmapped");
   assert.deepEqual(victim.told("Cannot carry out"), []);
 });
 
 Deno.test("a device serves the next monitor, whatever the one before did", async (t) => {
-  await using victim = await RingDevice.start("device");
+  await using victim = await RingDevice.start(["device"]);
   const folder = await Deno.makeTempDir({ prefix: "ring-odd-" });
   const path = victim.path("device");
   try {

@@ -63,11 +63,8 @@ async function ask(
   known: string,
   slow: number,
 ): Promise<Found[]> {
-  const args = engine === "ring"
-    ? ["test", "-A", "--no-check", "--fail-fast", "test/ring_attack_test.ts"]
-    : ["run", "-A", "--no-check", "tools/mutants_engine.ts", engine, String(seconds), known];
   const child = new Deno.Command(Deno.execPath(), {
-    args,
+    args: ["run", "-A", "--no-check", "tools/mutants_engine.ts", engine, String(seconds), known],
     cwd: tree,
     env: { NO_COLOR: "1" },
     stdin: "null",
@@ -95,8 +92,7 @@ async function ask(
   const said = `${text}\n${new TextDecoder().decode(stderr)}`;
   const failure = /^(?:error: |.*AssertionError.*: ?|.*Error: )(.+)$/m.exec(said)?.[1] ??
     `exit ${code}`;
-  const isRing = engine === "ring" && /FAILED/.test(said);
-  return [{ oracle: isRing ? "ring" : "process", message: failure.trim().slice(0, 160) }];
+  return [{ oracle: "process", message: failure.trim().slice(0, 160) }];
 }
 
 /** Whether a finding of the model engine can be had from the tree without a mistake too. */
@@ -145,8 +141,16 @@ async function trial(
         `${name}.patch does not type-check: ${new TextDecoder().decode(check.stderr)}`,
       );
     }
+    // Nobody but a hostile machine gets at these.
+    const isOfDevice = expected === "ring" || /^lib\/(?:virtio|vhost)\//.test(file);
     const rank = (engine: Engine): number =>
-      engine === "conform" ? -2 : engine === expected ? -1 : ENGINES.indexOf(engine);
+      isOfDevice && engine === "ring"
+        ? -3
+        : engine === "conform"
+        ? -2
+        : engine === expected
+        ? -1
+        : ENGINES.indexOf(engine);
     for (const engine of engines.toSorted((a, b) => rank(a) - rank(b))) {
       const left = seconds - passed();
       if (left < 5) break;

@@ -46,27 +46,37 @@ export function bucketOf({ oracle, cause }: Complaint): string {
   return `${oracle}: ${cause}`;
 }
 
+/** A finding without the way to it. */
+type Head = Omit<Finding, "reproducer" | "messages">;
+
+/** The lines that every reproducer begins with. */
+export function formatHead({ message, oracle, severity, origin, bucket }: Head): string {
+  const head = [
+    `# ${message}`,
+    `# oracle ${oracle}, severity ${severity}, ${origin}`,
+    `# bucket ${bucket}`,
+  ];
+  // What is said of it may have line breaks that would end the comment.
+  return head.map((line) => `${line.replaceAll(/[\r\n]+/g, " ")}\n`).join("");
+}
+
 /** The text of a reproducer. */
 export function formatReproducer(
-  finding: Omit<Finding, "reproducer" | "messages">,
+  finding: Head,
   steps: Case,
   answers: ReadonlyMap<number, readonly string[]>,
 ): string {
-  const head = [
-    `# ${finding.message}`,
-    `# oracle ${finding.oracle}, severity ${finding.severity}, ${finding.origin}`,
-    `# bucket ${finding.bucket}`,
-  ];
-  // What is said of it may have line breaks that would end the comment.
-  return `${head.map((line) => line.replaceAll(/[\r\n]+/g, " ")).join("\n")}\n${
-    formatCase(steps, answers)
-  }`;
+  return `${formatHead(finding)}${formatCase(steps, answers)}`;
+}
+
+/** The bucket that a reproducer is said to show; nothing if it does not say. */
+export function readBucket(text: string): string | undefined {
+  return /^# bucket (.*)$/m.exec(text)?.[1];
 }
 
 /** The oracle and the bucket that a reproducer is said to show; nothing if it does not say. */
 export function readReproducer(text: string): { steps: Case; bucket: string | undefined } {
-  const bucket = /^# bucket (.*)$/m.exec(text)?.[1];
-  return { steps: parseCase(text), bucket };
+  return { steps: parseCase(text), bucket: readBucket(text) };
 }
 
 /** Name of a file for a bucket. */

@@ -77,15 +77,18 @@ export {
   REPORT_FORMATS,
   type ReportFormat,
 } from "./reports.ts";
+export { RING_GROUPS, type RingGroup } from "./ring_catalogue.ts";
+export { RingPlayer, type RingPlayerOptions } from "./ring_player.ts";
 export {
   formatRingTable,
-  RING_GROUPS,
-  type RingGroup,
+  replayRing,
   type RingOptions,
+  type RingReplay,
   type RingReport,
   type RingRow,
   runRing,
 } from "./ring_run.ts";
+export { RING_FILE } from "./ring_steps.ts";
 export type { Outcome } from "./runner.ts";
 export * from "./script.ts";
 export * from "./script_files.ts";

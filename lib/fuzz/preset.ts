@@ -9,7 +9,8 @@ import { runCodec } from "./codec_run.ts";
 import { fuzzModel } from "./engine_model.ts";
 import { TemporaryExport } from "./export.ts";
 import { profileOf } from "./profiles.ts";
-import { RING_GROUPS, type RingGroup, runRing } from "./ring_run.ts";
+import { RING_GROUPS, type RingGroup } from "./ring_catalogue.ts";
+import { runRing } from "./ring_run.ts";
 import { type OwnOptions, OwnTarget, ownUser } from "./target_kinds.ts";
 import type { Finding } from "./types.ts";
 

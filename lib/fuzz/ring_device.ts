@@ -8,13 +8,22 @@ import {
   type DeviceConfiguration,
   type LogEvent,
   type RunningServer,
+  type SecurityModel,
   startServer,
 } from "../serve/mod.ts";
 import { DEFAULT_LIMITS } from "../server/mod.ts";
+import { holdersOf } from "./process_state.ts";
 import { DATA } from "./ring_machine.ts";
 
 /** Content of the files that nothing may touch. */
 export const SENTINEL = "nobody may change this\n";
+
+/** What may be chosen about a {@linkcode RingDevice}. */
+export interface RingDeviceOptions {
+  /** How it keeps owners and modes; "none" by default. */
+  readonly securityModel?: SecurityModel;
+}
+
 /** A server with devices, over a folder whose surroundings are watched. */
 export class RingDevice implements AsyncDisposable {
   /** What it told. */
@@ -22,34 +31,55 @@ export class RingDevice implements AsyncDisposable {
   /** The folder that is served; what is beside it is out of bounds. */
   readonly root: string;
   readonly #folder: string;
+  readonly #tags: readonly string[];
+  readonly #securityModel: SecurityModel;
   #running: RunningServer | null = null;
 
-  private constructor(folder: string) {
+  private constructor(
+    folder: string,
+    tags: readonly string[],
+    { securityModel = "none" }: RingDeviceOptions,
+  ) {
     this.#folder = folder;
+    this.#tags = tags;
+    this.#securityModel = securityModel;
     this.root = `${folder}/outer/export`;
   }
 
   /** Start one with a device for each tag. */
-  static async start(...tags: readonly string[]): Promise<RingDevice> {
+  static async start(
+    tags: readonly string[],
+    options: RingDeviceOptions = {},
+  ): Promise<RingDevice> {
     const folder = await Deno.makeTempDir({ prefix: "ring-attack-" });
-    const device = new RingDevice(folder);
-    await Deno.mkdir(device.root, { recursive: true });
-    await Deno.writeTextFile(`${folder}/x`, SENTINEL);
-    await Deno.writeTextFile(`${folder}/outer/sentinel`, SENTINEL);
-    await Deno.writeFile(`${device.root}/data`, DATA);
-    await Deno.writeFile(`${device.root}/lock`, new Uint8Array(1));
-    const devices = tags.map((tag): DeviceConfiguration => ({
+    const device = new RingDevice(folder, tags, options);
+    try {
+      await device.#start();
+    } catch (error) {
+      await Deno.remove(folder, { recursive: true });
+      throw error;
+    }
+    return device;
+  }
+
+  async #start(): Promise<void> {
+    await Deno.mkdir(this.root, { recursive: true });
+    await Deno.writeTextFile(`${this.#folder}/x`, SENTINEL);
+    await Deno.writeTextFile(`${this.#folder}/outer/sentinel`, SENTINEL);
+    await Deno.writeFile(`${this.root}/data`, DATA);
+    await Deno.writeFile(`${this.root}/lock`, new Uint8Array(1));
+    const devices = this.#tags.map((tag, i): DeviceConfiguration => ({
       tag,
-      socket: { kind: "unix", path: device.path(tag) },
+      socket: { kind: "unix", path: this.#pathOf(i) },
     }));
-    device.#running = await startServer({
+    this.#running = await startServer({
       listen: [],
       devices,
       exports: [{
         name: "files",
-        path: device.root,
+        path: this.root,
         readOnly: false,
-        securityModel: "none",
+        securityModel: this.#securityModel,
         multidevs: "remap",
       }],
       ...DEFAULT_LIMITS,
@@ -57,13 +87,36 @@ export class RingDevice implements AsyncDisposable {
       maxConnections: 10,
       idleTimeoutMs: 0,
       disable: [],
-    }, { log: (event) => device.events.push(event) });
-    return device;
+    }, { log: (event) => this.events.push(event) });
+  }
+
+  /** Start everything anew, whatever state it is in; what was told before is forgotten. */
+  async restart(): Promise<void> {
+    // One that spins or is stuck does not listen to anything else.
+    for (const tag of this.#tags) {
+      for (const pid of holdersOf(this.path(tag))) {
+        try {
+          Deno.kill(pid, "SIGKILL");
+        } catch {
+          // It is gone already.
+        }
+      }
+    }
+    await this.#running?.stop(0);
+    this.#running = null;
+    this.events.length = 0;
+    this.tidy();
+    await this.#start();
   }
 
   /** Path of a device's socket. */
   path(tag: string): string {
-    return `${this.#folder}/${tag}.sock`;
+    return this.#pathOf(this.#tags.indexOf(tag));
+  }
+
+  // A tag may be longer than a path.
+  #pathOf(index: number): string {
+    return `${this.#folder}/${index}.sock`;
   }
 
   /** Lines worth a warning whose text has a word. */

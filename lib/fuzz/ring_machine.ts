@@ -117,6 +117,8 @@ export interface MachineOptions {
   readonly base?: number;
   /** Whether the memory can be made smaller. */
   readonly isSealed?: boolean;
+  /** Longest wait for anything that a sound device does, in milliseconds; 10,000 by default. */
+  readonly patienceMs?: number;
 }
 
 /** A monitor at a device, which waits without blocking the thread. */
@@ -127,13 +129,15 @@ export class Monitor implements AsyncDisposable {
   readonly #loop: Promise<void>;
 
   /** Connect to a device. */
-  constructor(path: string) {
+  constructor(path: string, timeoutMs: number = PATIENCE_MS) {
+    try {
+      this.frontend = VhostUserFrontend.connect(path, { watcher: this.#reactor, timeoutMs });
+    } catch (error) {
+      this.#reactor[Symbol.dispose]();
+      throw error;
+    }
     this.#reactor.use({ needsEventLoop: true, hasPromises: true });
     this.#loop = this.#reactor.run();
-    this.frontend = VhostUserFrontend.connect(path, {
-      watcher: this.#reactor,
-      timeoutMs: PATIENCE_MS,
-    });
   }
 
   /** Leave. */
@@ -159,12 +163,17 @@ export class Machine implements AsyncDisposable {
   readonly #kick = newEvent();
   readonly #call = newEvent();
   readonly #error = newEvent();
+  readonly #patienceMs: number;
   #isGone = false;
   /** Index of the next entry of the used ring. */
   taken = 0;
 
-  private constructor(path: string, { size = 16, isSealed = true }: MachineOptions) {
-    this.#monitor = new Monitor(path);
+  private constructor(
+    monitor: Monitor,
+    { size = 16, isSealed = true, patienceMs = PATIENCE_MS }: MachineOptions,
+  ) {
+    this.#monitor = monitor;
+    this.#patienceMs = patienceMs;
     this.rams = [
       new GuestRam({ size: REGION, guestAddress: LOW, isSealed }),
       new GuestRam({ size: REGION, guestAddress: MIDDLE, isSealed }),
@@ -182,7 +191,7 @@ export class Machine implements AsyncDisposable {
 
   /** Connect, agree, share the memory; the queue is not set up. */
   static async plug(path: string, options: MachineOptions = {}): Promise<Machine> {
-    const machine = new Machine(path, options);
+    const machine = new Machine(new Monitor(path, options.patienceMs), options);
     try {
       const { features } = options;
       await machine.frontend.negotiate(features === undefined ? {} : { features });
@@ -367,7 +376,7 @@ export class Machine implements AsyncDisposable {
 
   /** First a few looks without sleeping: a request takes microseconds. */
   async #untilRing(isSo: () => boolean): Promise<void> {
-    const end = performance.now() + PATIENCE_MS;
+    const end = performance.now() + this.#patienceMs;
     for (let i = 0; !isSo(); i++) {
       if (performance.now() > end) throw new NoAnswer("the device did not answer in time");
       if (i > 200) await new Promise((resolve) => setTimeout(resolve, i > 400 ? 2 : 0));

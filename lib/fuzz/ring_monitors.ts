@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import {
   encodeMessage,
   encodeRaw,
@@ -130,7 +131,42 @@ export const region = (values: Partial<GuestRam["region"]> = {}): GuestRam["regi
   ...values,
 });
 
+/** Bytes of a good message. */
+const ask = (name: "GET_FEATURES" | "GET_PROTOCOL_FEATURES"): Uint8Array =>
+  encodeMessage(name, "request", {});
+
+/**
+ * Good messages, in pieces that are odd: after each piece so many replies come. A device that takes
+ * these amiss is wrong.
+ */
+function goodIn(...pieces: readonly (readonly [Uint8Array, replies: number])[]): Mischief {
+  return async (monitor) => {
+    try {
+      for (const [bytes, replies] of pieces) {
+        await monitor.sendRaw(bytes);
+        for (let i = 0; i < replies; i++) {
+          using reply = await monitor.receive();
+          assert.equal(reply.flags, MESSAGE_FLAGS.VERSION | MESSAGE_FLAGS.REPLY);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof VhostUserError)) throw error;
+      assert.fail(`good messages were not answered: ${error.message}`);
+    }
+  };
+}
+
+const BASE = encodeMessage("GET_VRING_BASE", "request", { index: 0, num: 0 });
+const THREE = Buffer.concat([ask("GET_FEATURES"), BASE, ask("GET_FEATURES")]);
+
 export const MISCHIEF: Readonly<Record<string, Mischief>> = {
+  "says three things at once": goodIn([THREE, 3]),
+  "stops amid a thing and goes on with the next": goodIn(
+    [THREE.subarray(0, 5), 0],
+    [THREE.subarray(5, 12 + 12 + 3), 1],
+    [THREE.subarray(12 + 12 + 3, -1), 1],
+    [THREE.subarray(-1), 1],
+  ),
   "leaves at once": () => Promise.resolve(),
   "sends half a header": (monitor) => provoke(monitor, encodeRaw(1, 1, 0).subarray(0, 5)),
   "sends half a payload": (monitor) => provoke(monitor, encodeRaw(8, 1, 8).subarray(0, 15)),

@@ -1,23 +1,29 @@
 /**
- * The ring engine: every entry of the catalogue, races, monitors, and rings spoilt by chance, against
- * a vhost-user device, ours or anybody's; after each, a good request has to be answered.
+ * The ring engine: every entry of the catalogue, and rings spoilt by chance, against a vhost-user
+ * device, ours or anybody's; what is found is tried again and made short.
  *
  * @module
  */
-import { AssertionError } from "node:assert";
-import { featureWord, VIRTIO_F_VERSION_1 } from "../virtio/mod.ts";
-import { type Attack, first, type Outcome, refusedTable, reply, SIZE } from "./ring_attacks.ts";
-import { RingDevice } from "./ring_device.ts";
-import { RING_FAULTS, RING_OUTCOMES } from "./ring_faults.ts";
-import { FRAME_FAULTS, FRAME_OUTCOMES } from "./ring_frames.ts";
-import { Machine, Monitor, NoAnswer } from "./ring_machine.ts";
-import { babble, isDenied, MISCHIEF, Oddities } from "./ring_monitors.ts";
-import { RingCase } from "./ring_mutation.ts";
-import { raceOn, RACES } from "./ring_races.ts";
+import { formatHead, readBucket } from "./findings.ts";
+import { RING_CATALOGUE, RING_GROUPS, type RingGroup } from "./ring_catalogue.ts";
+import { ringCase } from "./ring_mutation.ts";
+import {
+  type RingFault,
+  RingPlayer,
+  type RingPlayerOptions,
+  type RingResult,
+  severityOf,
+} from "./ring_player.ts";
+import { shrinkRingSteps } from "./ring_shrink.ts";
+import { formatRingSteps, parseRingSteps, type RingStep } from "./ring_steps.ts";
 import type { Finding, Verdict } from "./types.ts";
 
-/** Parts of the catalogue. */
-export type RingGroup = "ring" | "frame" | "race" | "monitor";
+/** Attacks before the one that shows something that may have to do with it. */
+const HISTORY = 32;
+/** Milliseconds in which a finding is made short. */
+const SHRINK_MS = 60_000;
+/** One of so many cases is a monitor that sends what comes to mind. */
+const BABBLE = 128;
 
 /** An entry of the catalogue, tried. */
 export interface RingRow {
@@ -32,9 +38,7 @@ export interface RingRow {
 }
 
 /** Options of {@linkcode runRing}; everything may be left out. */
-export interface RingOptions {
-  /** Path of the device's socket; a device of our own if not given. */
-  readonly socket?: string;
+export interface RingOptions extends RingPlayerOptions {
   /** Seed of what chance spoils; 1 by default. */
   readonly seed?: number;
   /** Rings spoilt by chance; as many as there is time for by default. */
@@ -43,12 +47,16 @@ export interface RingOptions {
   readonly timeMs?: number;
   /** Parts of the catalogue to try; all by default. */
   readonly groups?: readonly RingGroup[];
-  /** Times that each race is run; 25 by default. */
-  readonly rounds?: number;
+  /** Times that a finding is tried again, when it is as short as it gets; 3 by default. */
+  readonly verify?: number;
+  /** Findings after which to end; as many as there are by default. */
+  readonly maxFindings?: number;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
   /** Is told after every entry of the catalogue. */
   readonly onRow?: (row: RingRow) => void;
+  /** Is told of every finding as soon as it is as short as it gets. */
+  readonly onFinding?: (finding: Finding) => void;
 }
 
 /** What came of a run. */
@@ -63,21 +71,11 @@ export interface RingReport {
   readonly findings: readonly Finding[];
 }
 
-const SERVED: Outcome = { verdict: "PASS", how: "served" };
-
-/** What is said of the verdict of each part, for the table. */
-export const RING_GROUPS: Readonly<Record<RingGroup, string>> = {
-  ring: "Faults of a split virtqueue",
-  frame: "Faults of a 9P frame in a descriptor chain",
-  race: "Memory changed by a second processor while the device reads it",
-  monitor: "vhost-user messages in wrong order, with wrong numbers or wrong descriptors",
-};
-
 /**
  * Attack a device.
  *
- * The device has to export a folder with the files `data` and `lock` of {@linkcode RingDevice}; one
- * of our own has.
+ * The device has to export a folder with the files `data` (200,000 bytes, byte n being n mod 251) and
+ * `lock`; one of our own has.
  *
  * @example The catalogue against our own device
  * ```ts ignore
@@ -85,266 +83,190 @@ export const RING_GROUPS: Readonly<Record<RingGroup, string>> = {
  * ```
  */
 export async function runRing(options: RingOptions = {}): Promise<RingReport> {
-  if (options.socket !== undefined) return await new RingRun(options, options.socket, null).all();
-  await using device = await RingDevice.start("device");
-  return await new RingRun(options, device.path("device"), device).all();
+  await using player = await RingPlayer.start(options);
+  return await new RingRun(options, player).all();
 }
 
 class RingRun {
   readonly #options: RingOptions;
-  readonly #path: string;
-  /** Our own device, of which more can be known and asked. */
-  readonly #own: RingDevice | null;
+  readonly #player: RingPlayer;
   readonly #rows: RingRow[] = [];
   readonly #findings = new Map<string, Finding>();
-  #machine: Machine | null = null;
+  /** What was done since the device is as it is. */
+  #history: RingStep[] = [];
 
-  constructor(options: RingOptions, path: string, own: RingDevice | null) {
+  constructor(options: RingOptions, player: RingPlayer) {
     this.#options = options;
-    this.#path = path;
-    this.#own = own;
+    this.#player = player;
   }
 
-  get #isAborted(): boolean {
-    return this.#options.signal?.aborted === true;
+  get #isOver(): boolean {
+    const { signal, maxFindings = Infinity } = this.#options;
+    return signal?.aborted === true || this.#findings.size >= maxFindings ||
+      this.#player.isWedged && !this.#player.canRestart;
   }
 
   async all(): Promise<RingReport> {
-    const groups = this.#options.groups ?? ["ring", "frame", "race", "monitor"];
-    let cases = 0;
-    let seconds = 0;
-    try {
-      for (const group of groups) await this.#group(group);
-      const started = performance.now();
-      cases = await this.#chance(started);
-      seconds = (performance.now() - started) / 1000;
-      this.#around();
-    } finally {
-      await this.#machine?.[Symbol.asyncDispose]();
+    const groups = this.#options.groups ?? Object.keys(RING_GROUPS);
+    for (const [name, entry] of RING_CATALOGUE) {
+      if (!groups.includes(entry.group) || !this.#player.suits(entry)) continue;
+      if (this.#isOver) break;
+      const { verdict, how } = await this.#step({ kind: "attack", name }, name);
+      const row = { group: entry.group, name: entry.name, verdict, how };
+      this.#rows.push(row);
+      this.#options.onRow?.(row);
+    }
+    if (groups.includes("monitor") && !this.#isOver) await this.#babble();
+    const started = performance.now();
+    const cases = await this.#chance(started);
+    const seconds = (performance.now() - started) / 1000;
+    const message = this.#player.trespass();
+    if (message !== null) {
+      const cause = "something else was touched";
+      const fault: RingFault = { oracle: "confinement", verdict: "FAIL", cause, message };
+      this.#tell(fault, "at the end", this.#history, { failed: 0, tried: 0 });
     }
     return { rows: this.#rows, cases, seconds, findings: [...this.#findings.values()] };
   }
 
-  /** Checks that our own device touched nothing but what it was asked to. */
-  #around(): void {
-    try {
-      this.#own?.assertContained();
-      this.#own?.assertWhole();
-    } catch (error) {
-      this.#find("export", "FAIL", firstLine(error), "", "at the end");
-    }
-  }
-
-  async #group(group: RingGroup): Promise<void> {
-    switch (group) {
-      case "ring":
-        for (const [name, attack] of Object.entries(RING_FAULTS)) {
-          await this.#entry(group, name, attack, RING_OUTCOMES[name]);
-        }
-        await this.#entry(
-          group,
-          "indirect_without_feature",
-          refusedTable(
-            32,
-            (request) => [first(request), reply()],
-          ),
-          undefined,
-          featureWord(VIRTIO_F_VERSION_1),
-        );
-        break;
-      case "frame":
-        for (const [name, attack] of Object.entries(FRAME_FAULTS)) {
-          await this.#entry(group, name, attack, FRAME_OUTCOMES[name]);
-        }
-        break;
-      case "race":
-        for (const [name, race] of Object.entries(RACES)) {
-          await this.#entry(group, name, async (machine) => {
-            await raceOn(machine, race, this.#options.rounds ?? 25, () => this.#own?.tidy());
-            this.#own?.assertContained();
-            return { verdict: "PASS", how: "one of the two, and nothing else" };
-          });
-        }
-        break;
-      case "monitor":
-        await this.#monitors();
-    }
-  }
-
-  /** A machine on which a good request is answered. */
-  async #boot(features?: bigint): Promise<Machine> {
-    const machine = await Machine.boot(this.#path, {
-      size: SIZE,
-      ...features === undefined ? {} : { features },
-    });
-    for (const ram of machine.rams) ram.bytes.fill(0xc5, ram === machine.rams[0] ? 0x8000 : 0);
-    try {
-      await machine.assertAlive();
-    } catch (error) {
-      await machine[Symbol.asyncDispose]();
-      throw error;
-    }
-    return machine;
-  }
-
-  async #entry(
-    group: RingGroup,
-    name: string,
-    attack: Attack,
-    known: Outcome = SERVED,
-    features?: bigint,
-  ): Promise<void> {
-    if (this.#isAborted) return;
-    if (features !== undefined) await this.#leave();
-    let outcome: Outcome | null = null;
-    let wrong: unknown = null;
-    try {
-      this.#machine ??= await this.#boot(features);
-      outcome = await attack(this.#machine) ?? known;
-      await this.#machine.assertAlive();
-    } catch (error) {
-      wrong = error;
-    }
-    if (features !== undefined && wrong === null) await this.#leave();
-    let verdict: Verdict = outcome?.verdict ?? "FAIL";
-    let how = outcome?.how ?? "";
-    if (wrong !== null) {
-      how = firstLine(wrong);
-      // Somebody else's device may well hang up, or rest, where ours goes on.
-      const isFair = this.#own === null && wrong instanceof NoAnswer;
-      verdict = !(await this.#revive()) ? "WEDGED" : isFair ? "REJECT" : "FAIL";
-    }
-    const died = this.#own?.told("ended by").length ?? 0;
-    if (died > this.#deaths) {
-      this.#deaths = died;
-      verdict = "FAIL";
-      how = `the process ended: ${this.#own?.told("ended by").at(-1)}`;
-    }
-    this.#row({ group, name, verdict, how });
-  }
-
-  #deaths = 0;
-
-  #row(row: RingRow): void {
+  async #babble(): Promise<void> {
+    const { seed = 1, onRow } = this.#options;
+    const { verdict, how } = await this.#step({ kind: "babble", seed }, `seed ${seed}`);
+    const row = { group: "monitor", name: "sends what comes to mind", verdict, how } as const;
     this.#rows.push(row);
-    if (row.verdict === "FAIL" || row.verdict === "WEDGED") {
-      this.#find(`${row.group}/${row.name}`, row.verdict, row.how, `# ${row.name}\n`, row.name);
-    }
-    this.#options.onRow?.(row);
-  }
-
-  #find(what: string, verdict: Verdict, how: string, reproducer: string, origin: string): void {
-    const bucket = `ring/${what}/${verdict}`;
-    if (this.#findings.has(bucket)) return;
-    this.#findings.set(bucket, {
-      oracle: verdict === "WEDGED" ? "hang" : "ring",
-      engine: "ring",
-      severity: verdict === "WEDGED" ? "critical" : "high",
-      bucket,
-      message: `${what}: ${how}`,
-      origin,
-      reproducer,
-      messages: 1,
-      confirmed: { failed: 1, tried: 1 },
-    });
-  }
-
-  async #leave(): Promise<void> {
-    await this.#machine?.[Symbol.asyncDispose]();
-    this.#machine = null;
-  }
-
-  /** Whether a machine that is new gets its good request answered. */
-  async #revive(): Promise<boolean> {
-    await this.#leave();
-    try {
-      this.#machine = await this.#boot();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #monitors(): Promise<void> {
-    await this.#leave();
-    const folder = await Deno.makeTempDir({ prefix: "ring-odd-" });
-    try {
-      using odd = new Oddities(folder);
-      for (const [name, mischief] of Object.entries(MISCHIEF)) {
-        await this.#monitor(name, (monitor) => mischief(monitor.frontend, odd));
-      }
-      await this.#monitor("sends what comes to mind", async ({ frontend }) => {
-        await babble(frontend, odd, this.#options.seed ?? 1);
-      });
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  }
-
-  async #monitor(name: string, act: (monitor: Monitor) => Promise<void>): Promise<void> {
-    if (this.#isAborted) return;
-    let verdict: Verdict;
-    let how: string;
-    try {
-      await using monitor = new Monitor(this.#path);
-      // Whether it is told no or hung up on is a matter of how fast the two are.
-      await isDenied(act(monitor));
-      verdict = "PASS";
-      how = "the next machine is served";
-    } catch (error) {
-      verdict = "FAIL";
-      how = firstLine(error);
-    }
-    // The next machine is served, whoever was there before.
-    if (!(await this.#revive())) {
-      verdict = "WEDGED";
-      how = "the next machine is not served";
-    }
-    await this.#leave();
-    this.#row({ group: "monitor", name, verdict, how });
+    onRow?.(row);
   }
 
   /** Rings spoilt by chance, until there is no more time; returns how many. */
   async #chance(started: number): Promise<number> {
     const { seed = 1, runs = Number.MAX_SAFE_INTEGER, timeMs = 10_000 } = this.#options;
     let index = 0;
-    for (; index < runs && !this.#isAborted; index++) {
+    for (; index < runs && !this.#isOver; index++) {
       if (performance.now() - started > timeMs) break;
-      let spoilt: RingCase | null = null;
-      try {
-        this.#machine ??= await this.#boot();
-        const machine = this.#machine;
-        spoilt = new RingCase(machine, seed, index);
-        await spoilt.run();
-        // Whatever the rings hold now, a good request after them is answered.
-        await machine.stop();
-        await machine.setUp();
-        await machine.assertAlive();
-      } catch (error) {
-        const isFair = this.#own === null && error instanceof NoAnswer;
-        const isBack = await this.#revive();
-        if (isBack && isFair) continue;
-        const how = firstLine(error);
-        const verdict = isBack ? "FAIL" : "WEDGED";
-        const deeds = spoilt?.deeds ?? [];
-        const reproducer = `# seed ${seed} case ${index}\n${
-          deeds.map((deed) => `# ${deed}\n`).join("")
-        }`;
-        const what = `chance/${how.replace(/0x[0-9a-f]+|\d+/g, "N")}`;
-        this.#find(what, verdict, how, reproducer, `seed ${seed} case ${index}`);
-        if (!isBack) return index + 1;
-      }
+      const step: RingStep = index % BABBLE === BABBLE - 1
+        ? { kind: "babble", seed: seed + index }
+        : { kind: "rings", deeds: ringCase(seed, index) };
+      await this.#step(step, `seed ${seed} case ${index}`);
     }
     return index;
   }
+
+  /** Carries a step out; what it shows is looked into. */
+  async #step(step: RingStep, origin: string): Promise<RingResult> {
+    const result = await this.#player.play(step);
+    this.#history.push(step);
+    if (this.#history.length > HISTORY) this.#history.shift();
+    const { fault } = result;
+    if (fault !== undefined) {
+      if (!this.#findings.has(bucketOf(fault))) await this.#lookInto(fault, origin);
+      await this.#player.afresh();
+      this.#history = [];
+    }
+    return result;
+  }
+
+  /** Finds the fewest steps that show a fault, and how sure they do. */
+  async #lookInto(fault: RingFault, origin: string): Promise<void> {
+    const { verify = 3 } = this.#options;
+    let steps: readonly RingStep[] = this.#history;
+    const player = this.#player;
+    let failed = 0;
+    let tried = 0;
+    // A device that nobody can start again has shown it once, and that is all there is to know.
+    if (verify > 0 && (!player.isWedged || player.canRestart)) {
+      steps = await shrinkRingSteps(steps, (some) => showsFault(player, some, fault), SHRINK_MS);
+      for (; tried < verify && (!player.isWedged || player.canRestart); tried++) {
+        if (await showsFault(player, steps, fault)) failed++;
+      }
+    }
+    this.#tell(fault, origin, steps, { failed, tried });
+  }
+
+  #tell(
+    fault: RingFault,
+    origin: string,
+    steps: readonly RingStep[],
+    confirmed: Finding["confirmed"],
+  ): void {
+    const about = {
+      oracle: fault.oracle,
+      engine: "ring",
+      severity: severityOf(fault),
+      bucket: bucketOf(fault),
+      message: fault.message,
+      origin,
+      confirmed,
+    } as const;
+    const reproducer = `${formatHead(about)}${formatRingSteps(steps)}`;
+    const finding = { ...about, reproducer, messages: steps.length };
+    this.#findings.set(finding.bucket, finding);
+    this.#options.onFinding?.(finding);
+  }
 }
 
-function firstLine(error: unknown): string {
-  if (!(error instanceof Error)) return `${error}`;
-  const [line = ""] = error.message.split("\n");
-  return error instanceof AssertionError || error instanceof NoAnswer
-    ? line
-    : `${error.name}: ${line}`;
+function bucketOf({ oracle, cause }: RingFault): string {
+  return `${oracle}: ${cause}`;
+}
+
+/** Whether steps, carried out with a machine that is new, show a fault. */
+async function showsFault(
+  player: RingPlayer,
+  steps: readonly RingStep[],
+  fault: RingFault,
+): Promise<boolean> {
+  const found = await playAfresh(player, steps);
+  return found !== undefined && bucketOf(found) === bucketOf(fault);
+}
+
+async function playAfresh(
+  player: RingPlayer,
+  steps: readonly RingStep[],
+): Promise<RingFault | undefined> {
+  await player.afresh();
+  for (const step of steps) {
+    const { fault } = await player.play(step);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** What came of a reproducer. */
+export interface RingReplay {
+  /** The steps, as text. */
+  readonly text: string;
+  /** Times that it showed something. */
+  readonly failed: number;
+  /** Times that it was tried: fewer than wanted if the device was wedged and is not ours. */
+  readonly tried: number;
+  /** The bucket of what it showed first, and what that is. */
+  readonly bucket?: string;
+  /** What it showed first. */
+  readonly message?: string;
+}
+
+/**
+ * Carries out the text of a reproducer so many times, each with a machine that is new.
+ *
+ * @throws {SyntaxError} If it is none.
+ */
+export async function replayRing(
+  player: RingPlayer,
+  text: string,
+  times: number,
+): Promise<RingReplay> {
+  const steps = parseRingSteps(text);
+  const wanted = readBucket(text);
+  let failed = 0;
+  let tried = 0;
+  let first: RingFault | undefined;
+  for (; tried < times && (!player.isWedged || player.canRestart); tried++) {
+    const fault = await playAfresh(player, steps);
+    if (fault === undefined || (wanted !== undefined && bucketOf(fault) !== wanted)) continue;
+    failed++;
+    first ??= fault;
+  }
+  const shown = first === undefined ? {} : { bucket: bucketOf(first), message: first.message };
+  return { text: formatRingSteps(steps), failed, tried, ...shown };
 }
 
 /** The catalogue and its verdicts as a document. */
