@@ -31,6 +31,7 @@ import {
   userOf,
   withTarget,
 } from "./fuzz_words.ts";
+import { isRingFile, replayRings } from "./fuzz_ring.ts";
 import { EXIT, oneLine, type Output } from "./output.ts";
 
 /** Reads a case: as text, or in length-prefixed form if the name ends in `.bin`. */
@@ -61,10 +62,12 @@ export async function replay(args: readonly string[], output: Output): Promise<n
     .option("--times <N>", "how often", wholeNumber(1, 1e6), 1);
   if (!parseFuzzWords(command, args)) return EXIT.done;
   const options = command.opts<ReplayWords>();
+  const rings = command.args.filter(isRingFile);
+  let isClean = rings.length === 0 || await replayRings(rings, options.target, options, output);
   await using stack = new AsyncDisposableStack();
   let opened: Opened | undefined;
-  let isClean = true;
   for (const path of command.args) {
+    if (isRingFile(path)) continue;
     let failed = 0;
     const met = path.endsWith(".bin") ? null : parseClientCase(Deno.readTextFileSync(path));
     if (met !== null) {

@@ -53,7 +53,13 @@ export interface TargetOptions {
   readonly scratch?: boolean;
 }
 
-const MODELS: readonly SecurityModel[] = ["none", "mapped-xattr", "mapped-file", "passthrough"];
+/** How our own server can keep owners and modes. */
+export const MODELS: readonly SecurityModel[] = [
+  "none",
+  "mapped-xattr",
+  "mapped-file",
+  "passthrough",
+];
 const ORACLES = Object.keys(MODEL_ORACLES) as OracleName[];
 
 /** Starts a command of `fuzz`. */
@@ -95,10 +101,21 @@ function oracleList(text: string): OracleName[] {
   });
 }
 
-function modelName(text: string): SecurityModel {
+/** Reads one of {@linkcode MODELS}. */
+export function modelName(text: string): SecurityModel {
   const name = MODELS.find((each) => each === text);
   if (name === undefined) throw new InvalidArgumentError(`The models are: ${MODELS.join(", ")}.`);
   return name;
+}
+
+/** Path of a device's socket, which may be written as an address. */
+export function parseDevice(text: string): string {
+  if (!text.includes("://")) return text;
+  const address = parseTargetAddress(text);
+  if (address.kind === "device") return address.path;
+  throw new FuzzUsageError(
+    `"${text}" is no vhost-user:///PATH, and rings are attacked at nothing else`,
+  );
 }
 
 /**

@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { RING_GROUPS } from "../lib/fuzz/ring_catalogue.ts";
-import { formatRingTable, runRing } from "../lib/fuzz/ring_run.ts";
+import { RingDevice } from "../lib/fuzz/ring_device.ts";
+import { RingPlayer } from "../lib/fuzz/ring_player.ts";
+import { formatRingTable, replayRing, runRing } from "../lib/fuzz/ring_run.ts";
 
 const DOCUMENT = new URL("../docs/fuzz-ring.md", import.meta.url);
 
@@ -21,6 +23,26 @@ Deno.test("every entry of the catalogue has the verdict that the document tells,
   if (Deno.env.get("VIRTFS_UPDATE_DOCS") === "1") Deno.writeTextFileSync(DOCUMENT, wanted);
   // The formatter pads tables.
   assert.equal(plain(Deno.readTextFileSync(DOCUMENT)), plain(wanted));
+});
+
+Deno.test("what is found is tried again, and told as text that shows it again", async () => {
+  await using device = await RingDevice.start(["device"]);
+  const socket = device.path("device");
+  // The fault of this device: a file that every export has is not there.
+  Deno.removeSync(`${device.root}/lock`);
+  const { rows, findings } = await runRing({ socket, groups: ["frame"], runs: 0, verify: 2 });
+  assert.equal(rows.find(({ name }) => name === "one_tag_twice")?.verdict, "FAIL");
+  const [finding] = findings;
+  assert.equal(findings.length, 1);
+  assert.deepEqual(finding?.confirmed, { failed: 2, tried: 2 });
+  const text = finding?.reproducer ?? "";
+  assert.match(text, /^# Twalk .*\n# oracle ring, .*\n# bucket .*\nattack frame\/one_tag_twice\n$/);
+  await using player = await RingPlayer.start({ socket });
+  const shown = await replayRing(player, text, 20);
+  assert.deepEqual([shown.failed, shown.tried, shown.bucket], [20, 20, finding?.bucket]);
+  Deno.writeFileSync(`${device.root}/lock`, new Uint8Array(1));
+  const mended = await replayRing(player, text, 3);
+  assert.deepEqual([mended.failed, mended.tried, mended.bucket], [0, 3, undefined]);
 });
 
 function plain(text: string): string {

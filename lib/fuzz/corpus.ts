@@ -3,7 +3,7 @@
  *
  * ```
  * corpus/HASH.9p     cases that reached something new
- * findings/NAME.9p   reproducers, as text
+ * findings/NAME.9p   reproducers, as text; those of the ring engine are called NAME.ring
  * findings/NAME.py   the same as a program of their own
  * findings/NAME.bin  the same in length-prefixed form
  * findings.jsonl     all findings, one a line
@@ -15,6 +15,7 @@
 import { captureOf } from "./capture.ts";
 import { type Case, formatCase, packCase, parseCase, scriptOf } from "./case.ts";
 import { type Found, readReproducer, slugOf } from "./findings.ts";
+import { RING_FILE } from "./ring_steps.ts";
 
 /** Largest file that is taken for a case. */
 const MAX_CASE_BYTES = 1 << 20;
@@ -98,11 +99,15 @@ export class CorpusFolder {
   /** Writes down a finding, with its reproducers. */
   add(finding: Found, aname: string): void {
     const name = `${this.path}/findings/${slugOf(finding.bucket)}`;
-    const { steps } = readReproducer(finding.reproducer);
-    Deno.writeTextFileSync(`${name}.9p`, finding.reproducer);
-    Deno.writeTextFileSync(`${name}.py`, scriptOf(steps, aname, finding.message));
-    Deno.writeFileSync(`${name}.bin`, packCase(steps, aname));
-    Deno.writeFileSync(`${name}.pcapng`, captureOf(steps, aname));
+    if (finding.engine === "ring") {
+      Deno.writeTextFileSync(`${name}${RING_FILE}`, finding.reproducer);
+    } else {
+      const { steps } = readReproducer(finding.reproducer);
+      Deno.writeTextFileSync(`${name}.9p`, finding.reproducer);
+      Deno.writeTextFileSync(`${name}.py`, scriptOf(steps, aname, finding.message));
+      Deno.writeFileSync(`${name}.bin`, packCase(steps, aname));
+      Deno.writeFileSync(`${name}.pcapng`, captureOf(steps, aname));
+    }
     Deno.writeTextFileSync(`${this.path}/findings.jsonl`, `${JSON.stringify(finding)}\n`, {
       append: true,
     });

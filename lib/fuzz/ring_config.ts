@@ -4,7 +4,13 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { decodePayload, encodeMessage, REQUEST_NAMES, type RequestName, requestRow } from "../vhost/mod.ts";
+import {
+  decodePayload,
+  encodeMessage,
+  REQUEST_NAMES,
+  type RequestName,
+  requestRow,
+} from "../vhost/mod.ts";
 import { decodeConfig, MAX_TAG_SIZE } from "../virtio/mod.ts";
 import { NUMBER_EDGES, WIDE_EDGES } from "./codec_values.ts";
 import { RingDevice } from "./ring_device.ts";

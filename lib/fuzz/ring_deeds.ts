@@ -166,7 +166,9 @@ export function parseDeed(line: string): Deed {
   const { numbers } = DEEDS[word as DeedWord];
   const isGood = texts.every((text) => /^(?:\d{1,20}|0x[0-9a-f]{1,16})$/i.test(text));
   if (!isGood || texts.length !== numbers.length) {
-    throw new SyntaxError(`want ${[word, ...numbers].join(" ")}, the last ${numbers.length} numbers`);
+    throw new SyntaxError(
+      `want ${[word, ...numbers].join(" ")}, the last ${numbers.length} numbers`,
+    );
   }
   return { word: word as DeedWord, numbers: texts.map(BigInt) };
 }
