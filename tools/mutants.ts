@@ -70,13 +70,15 @@ async function ask(
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    // What it has started ends with it, however stuck that is.
+    detached: true,
   }).spawn();
   // What an engine spends on looking into a finding is not in its own time.
   const limit = engine === "model" || engine === "codec" ? seconds + 30 * slow : seconds;
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    child.kill("SIGKILL");
+    Deno.kill(-child.pid, "SIGKILL");
   }, limit * 1000);
   const { code, stdout, stderr } = await child.output();
   clearTimeout(timer);

@@ -369,9 +369,11 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  /** Wait until the device says that the queue is broken. */
+  /** Wait until the device says that the queue is broken; it uses nothing more of it. */
   async broken(): Promise<void> {
-    await this.#untilRing(() => this.takeErrors());
+    const more = (): number => this.raw.usedIndex - this.taken & 0xffff;
+    await this.#untilRing(() => this.takeErrors() || more() > 0);
+    assert.equal(more(), 0, `${more()} chains were used of a queue that nobody can believe`);
   }
 
   /** First a few looks without sleeping: a request takes microseconds. */
