@@ -22,6 +22,14 @@ export const SENTINEL = "nobody may change this\n";
 export interface RingDeviceOptions {
   /** How it keeps owners and modes; "none" by default. */
   readonly securityModel?: SecurityModel;
+  /** Longest wait until it serves, in milliseconds; 100,000 by default. */
+  readonly startMs?: number;
+}
+
+/** A device does not come to serve. */
+export class NoStart extends Error {
+  /** The class, also where a realm or a minifier hides it. */
+  override readonly name: string = "NoStart";
 }
 
 /** A server with devices, over a folder whose surroundings are watched. */
@@ -33,13 +41,15 @@ export class RingDevice implements AsyncDisposable {
   readonly #folder: string;
   readonly #tags: readonly string[];
   readonly #securityModel: SecurityModel;
+  readonly #startMs: number;
   #running: RunningServer | null = null;
 
   private constructor(
     folder: string,
     tags: readonly string[],
-    { securityModel = "none" }: RingDeviceOptions,
+    { securityModel = "none", startMs = 100_000 }: RingDeviceOptions,
   ) {
+    this.#startMs = startMs;
     this.#folder = folder;
     this.#tags = tags;
     this.#securityModel = securityModel;
@@ -72,7 +82,7 @@ export class RingDevice implements AsyncDisposable {
       tag,
       socket: { kind: "unix", path: this.#pathOf(i) },
     }));
-    this.#running = await startServer({
+    const starting = startServer({
       listen: [],
       devices,
       exports: [{
@@ -88,13 +98,25 @@ export class RingDevice implements AsyncDisposable {
       idleTimeoutMs: 0,
       disable: [],
     }, { log: (event) => this.events.push(event) });
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#kill();
+    }, this.#startMs);
+    try {
+      this.#running = await starting;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new NoStart(isLate ? "the device does not come to serve" : why, { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
-  /** Start everything anew, whatever state it is in; what was told before is forgotten. */
-  async restart(): Promise<void> {
-    // One that spins or is stuck does not listen to anything else.
-    for (const tag of this.#tags) {
-      for (const pid of holdersOf(this.path(tag))) {
+  /** Ends the processes, which may spin or be stuck and then listen to nothing else. */
+  #kill(): void {
+    for (const [i] of this.#tags.entries()) {
+      for (const pid of holdersOf(this.#pathOf(i))) {
         try {
           Deno.kill(pid, "SIGKILL");
         } catch {
@@ -102,6 +124,11 @@ export class RingDevice implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Start everything anew, whatever state it is in; what was told before is forgotten. */
+  async restart(): Promise<void> {
+    this.#kill();
     await this.#running?.stop(0);
     this.#running = null;
     this.events.length = 0;

@@ -120,7 +120,14 @@ export const RING_FAULTS: Readonly<Record<string, Attack>> = {
   desc_flags_unknown: served((
     request,
   ) => [first(request, 1, NEXT | 0xfff0), reply(WRITE | 0x8000)]),
-  indirect_nested: refusedTable(16, () => [desc(TABLE + 64, 32, INDIRECT)]),
+  // What the inner table has is good, so that only its being one is wrong.
+  indirect_nested: refusedTable(16, (request) => [
+    desc(TABLE + 64, 32, INDIRECT),
+    ...[desc(0, 0), desc(0, 0), desc(0, 0)],
+    first(request),
+    reply(),
+  ]),
+  indirect_self: refusedTable(16, () => [desc(TABLE, 16, INDIRECT)]),
   indirect_and_next: refusedTable(32, (request) => [first(request), reply()], INDIRECT | NEXT),
   indirect_len_zero: refusedTable(0, (request) => [first(request), reply()]),
   indirect_len_not_multiple: refusedTable(31, (request) => [first(request), reply()]),

@@ -22,6 +22,8 @@ const OWN_QUIET_MS = 4;
 const QUIET_MS = 100;
 /** One of so many rings that were served is watched for a while, and each that was not. */
 const WATCHED = 16;
+/** Starting may take so many times what an answer may. */
+const STARTS_IN = 10;
 /** Longest wait for a process that may be about to end. */
 const END_MS = 300;
 /** What a device of ours says of a fault of its own. */
@@ -95,11 +97,16 @@ export class RingPlayer implements AsyncDisposable {
     this.#rounds = options.rounds ?? 25;
   }
 
-  /** Starts, or finds, the device. */
+  /**
+   * Starts, or finds, the device.
+   *
+   * @throws {NoStart} If a device of our own does not come to serve.
+   */
   static async start(options: RingPlayerOptions = {}): Promise<RingPlayer> {
-    const { socket, securityModel = "none" } = options;
+    const { socket, securityModel = "none", patienceMs = PATIENCE_MS } = options;
     if (socket !== undefined) return new RingPlayer(socket, null, options);
-    const own = await RingDevice.start(["device"], { securityModel });
+    const startMs = STARTS_IN * patienceMs;
+    const own = await RingDevice.start(["device"], { securityModel, startMs });
     return new RingPlayer(own.path("device"), own, options);
   }
 
@@ -324,8 +331,17 @@ async function assertServing(machine: Machine): Promise<void> {
   }
 }
 
+/** What an error says, in one line. */
 function firstLine(error: unknown): string {
   if (!(error instanceof Error)) return `${error}`;
+  if (error instanceof AssertionError && error.generatedMessage) {
+    // The difference would be shown on many lines.
+    const show = (value: unknown): string =>
+      Deno.inspect(value, { breakLength: Infinity, iterableLimit: 4, strAbbreviateSize: 60 });
+    return error.operator === "rejects"
+      ? "what has to be refused was not"
+      : `${show(error.actual)} and not ${show(error.expected)}`;
+  }
   const [line = ""] = error.message.split("\n");
   const isPlain = error instanceof AssertionError || error instanceof NoAnswer ||
     error instanceof Restless;

@@ -6,6 +6,7 @@
  */
 import { formatHead, readBucket } from "./findings.ts";
 import { RING_CATALOGUE, RING_GROUPS, type RingGroup } from "./ring_catalogue.ts";
+import { NoStart } from "./ring_device.ts";
 import { ringCase } from "./ring_mutation.ts";
 import {
   type RingFault,
@@ -83,8 +84,22 @@ export interface RingReport {
  * ```
  */
 export async function runRing(options: RingOptions = {}): Promise<RingReport> {
-  await using player = await RingPlayer.start(options);
-  return await new RingRun(options, player).all();
+  let player: RingPlayer;
+  try {
+    player = await RingPlayer.start(options);
+  } catch (error) {
+    if (!(error instanceof NoStart)) throw error;
+    const { message } = error;
+    const fault = { oracle: "hang", verdict: "WEDGED", cause: "start", message } as const;
+    const finding = findingOf(fault, "at the start", [], { failed: 1, tried: 1 });
+    options.onFinding?.(finding);
+    return { rows: [], cases: 0, seconds: 0, findings: [finding] };
+  }
+  try {
+    return await new RingRun(options, player).all();
+  } finally {
+    await player[Symbol.asyncDispose]();
+  }
 }
 
 class RingRun {
@@ -188,20 +203,29 @@ class RingRun {
     steps: readonly RingStep[],
     confirmed: Finding["confirmed"],
   ): void {
-    const about = {
-      oracle: fault.oracle,
-      engine: "ring",
-      severity: severityOf(fault),
-      bucket: bucketOf(fault),
-      message: fault.message,
-      origin,
-      confirmed,
-    } as const;
-    const reproducer = `${formatHead(about)}${formatRingSteps(steps)}`;
-    const finding = { ...about, reproducer, messages: steps.length };
+    const finding = findingOf(fault, origin, steps, confirmed);
     this.#findings.set(finding.bucket, finding);
     this.#options.onFinding?.(finding);
   }
+}
+
+function findingOf(
+  fault: RingFault,
+  origin: string,
+  steps: readonly RingStep[],
+  confirmed: Finding["confirmed"],
+): Finding {
+  const about = {
+    oracle: fault.oracle,
+    engine: "ring",
+    severity: severityOf(fault),
+    bucket: bucketOf(fault),
+    message: fault.message,
+    origin,
+    confirmed,
+  } as const;
+  const reproducer = `${formatHead(about)}${formatRingSteps(steps)}`;
+  return { ...about, reproducer, messages: steps.length };
 }
 
 function bucketOf({ oracle, cause }: RingFault): string {
