@@ -72,45 +72,44 @@ function holds(pid: number, link: string): boolean {
   return false;
 }
 
-/**
- * Windows in which a thread has to be busy to be said to spin: milliseconds, and how much of them.
- * The kernel counts in steps of some milliseconds.
- */
-const WINDOWS: readonly (readonly [ms: number, share: number])[] = [[12, 0.5], [60, 0.8], [
-  300,
-  0.9,
-]];
+/** Milliseconds between two looks at threads. */
+const LOOK_MS = 15;
+/** Hundredths of a second of a processor, without any rest, after which a thread is said to spin. */
+const SPUN_TICKS = 50;
 
 /**
- * Whether a thread of these processes runs, or waits for nothing but a processor, all the time: for
- * when nothing was asked of them.
+ * Whether a thread of these processes runs without any rest: for when nothing was asked of them. One
+ * that compiles or tidies up has an end, however few processors there are for it.
  */
 export async function isSpinning(pids: readonly number[]): Promise<boolean> {
-  for (const [ms, share] of WINDOWS) {
-    const begun = performance.now();
-    const before = runnableTimes(pids);
-    await new Promise((resolve) => setTimeout(resolve, ms));
-    const wanted = (performance.now() - begun) * share;
-    const after = runnableTimes(pids);
-    const isBusy = [...after].some(([task, time]) => time - (before.get(task) ?? time) > wanted);
-    if (!isBusy) return false;
+  const first = runnableThreads(pids);
+  let suspects = first;
+  while (suspects.size > 0) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const now = runnableThreads(pids);
+    // Whoever sleeps once has nothing to do.
+    suspects = new Map([...now].filter(([thread]) => suspects.has(thread)));
+    for (const [thread, ticks] of suspects) {
+      if (ticks - (first.get(thread) ?? 0) > SPUN_TICKS) return true;
+    }
   }
-  return pids.length > 0;
+  return false;
 }
 
-/** Milliseconds that each thread has run or has waited for a processor. */
-function runnableTimes(pids: readonly number[]): Map<string, number> {
-  const times = new Map<string, number>();
+/** Threads that run or wait for a processor, and how long they have run. */
+function runnableThreads(pids: readonly number[]): Map<string, number> {
+  const ticks = new Map<string, number>();
   for (const pid of pids) {
     try {
       for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-        const path = `/proc/${pid}/task/${name}/schedstat`;
-        const [ran = 0, waited = 0] = Deno.readTextFileSync(path).split(" ").map(Number);
-        times.set(path, (ran + waited) / 1e6);
+        const path = `/proc/${pid}/task/${name}/stat`;
+        const stat = Deno.readTextFileSync(path);
+        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        if (fields[0] === "R") ticks.set(path, Number(fields[11]) + Number(fields[12]));
       }
     } catch {
       // Gone, or a thread that ended meanwhile.
     }
   }
-  return times;
+  return ticks;
 }

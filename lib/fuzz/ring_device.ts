@@ -18,6 +18,11 @@ import { DATA } from "./ring_machine.ts";
 /** Content of the files that nothing may touch. */
 export const SENTINEL = "nobody may change this\n";
 
+/** Whether a name of an export is the server's own, which clients do not see. */
+function isOurs(name: string): boolean {
+  return name.startsWith(".virtfs_");
+}
+
 /** What may be chosen about a {@linkcode RingDevice}. */
 export interface RingDeviceOptions {
   /** How it keeps owners and modes; "none" by default. */
@@ -160,7 +165,8 @@ export class RingDevice implements AsyncDisposable {
     assert.deepEqual(list(`${this.#folder}/outer`), ["export", "sentinel"]);
     const inside = list(this.#folder).filter((name) => !name.endsWith(".sock"));
     assert.deepEqual(inside, ["outer", "x"]);
-    assert.deepEqual(list(this.root), ["data", "lock", ...names].sort());
+    const exported = list(this.root).filter((name) => !isOurs(name));
+    assert.deepEqual(exported, ["data", "lock", ...names].sort());
   }
 
   /** Check that the file that attacks read and write is as it was. */
@@ -171,7 +177,7 @@ export class RingDevice implements AsyncDisposable {
   /** Take back what was made in the export, by whatever name: a name may be torn between two. */
   tidy(): void {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {
-      if (name === "data" || name === "lock") continue;
+      if (name === "data" || name === "lock" || isOurs(name)) continue;
       const path = `${this.root}/${name}`;
       if (isFile && Deno.statSync(path).size === 1) Deno.renameSync(path, `${this.root}/lock`);
       else Deno.removeSync(path);

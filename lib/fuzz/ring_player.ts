@@ -338,7 +338,7 @@ function firstLine(error: unknown): string {
     // The difference would be shown on many lines.
     const show = (value: unknown): string =>
       Deno.inspect(value, { breakLength: Infinity, iterableLimit: 4, strAbbreviateSize: 60 });
-    return error.operator === "rejects"
+    return error.message.startsWith("Missing expected rejection")
       ? "what has to be refused was not"
       : `${show(error.actual)} and not ${show(error.expected)}`;
   }
