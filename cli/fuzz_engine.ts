@@ -77,8 +77,7 @@ export function tellFindings(
   for (const { severity, bucket, message, origin, reproducer, confirmed } of findings) {
     const { failed, tried } = confirmed;
     const flaky = failed < tried ? "flaky, " : "";
-    const again = `${flaky}${failed} of ${tried} times`;
-    output.out(`${severity}: ${oneLine(message)}\n  ${bucket}, ${origin}, ${again}\n`);
+    const again = tried === 0 ? "not tried again" : `${flaky}${failed} of ${tried} times`;
     for (const line of reproducer.trimEnd().split("\n")) output.out(`  ${line}\n`);
   }
   output.out(`${summary}, ${findings.length} findings\n`);

@@ -18,7 +18,8 @@ Deno.test("every entry of the catalogue has the verdict that the document tells,
   assert.deepEqual([...new Set(rows.map(({ group }) => group))], Object.keys(RING_GROUPS));
   assert.deepEqual(rows.filter(({ verdict }) => verdict !== "PASS" && verdict !== "REJECT"), []);
   const text = Deno.readTextFileSync(DOCUMENT);
-  const intro = text.slice(0, text.indexOf("\n## ") + 1);
+  const titles = Object.values(RING_GROUPS).map((title) => text.indexOf(`\n## ${title}\n`));
+  const intro = text.slice(0, Math.min(...titles.filter((at) => at >= 0)) + 1);
   const wanted = `${intro}${formatRingTable(rows)}`;
   if (Deno.env.get("VIRTFS_UPDATE_DOCS") === "1") Deno.writeTextFileSync(DOCUMENT, wanted);
   // The formatter pads tables.
