@@ -31,6 +31,7 @@ import {
   userOf,
   withTarget,
 } from "./fuzz_words.ts";
+import { verdictLine } from "./fuzz_engine.ts";
 import { isRingFile, replayRings } from "./fuzz_ring.ts";
 import { EXIT, oneLine, type Output } from "./output.ts";
 
@@ -88,11 +89,6 @@ export async function replay(args: readonly string[], output: Output): Promise<n
     output.out(verdictLine(path, failed, options.times));
   }
   return isClean ? EXIT.done : EXIT.findings;
-}
-
-function verdictLine(path: string, failed: number, times: number): string {
-  const verdict = failed === 0 ? "PASS" : failed === times ? "FAIL" : "FAIL (flaky)";
-  return `${path}: ${verdict}, ${failed} of ${times} times\n`;
 }
 
 /** Has a meeting of a client with a server that lies again; gives how often something was wrong. */

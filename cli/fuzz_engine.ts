@@ -78,8 +78,15 @@ export function tellFindings(
     const { failed, tried } = confirmed;
     const flaky = failed < tried ? "flaky, " : "";
     const again = tried === 0 ? "not tried again" : `${flaky}${failed} of ${tried} times`;
+    output.out(`${severity}: ${oneLine(message)}\n  ${bucket}, ${origin}, ${again}\n`);
     for (const line of reproducer.trimEnd().split("\n")) output.out(`  ${line}\n`);
   }
   output.out(`${summary}, ${findings.length} findings\n`);
   return findings.length === 0 ? EXIT.done : FOUND;
+}
+
+/** Says what came of the file of a reproducer. */
+export function verdictLine(path: string, failed: number, times: number): string {
+  const verdict = failed === 0 ? "PASS" : failed === times ? "FAIL" : "FAIL (flaky)";
+  return `${path}: ${verdict}, ${failed} of ${times} times\n`;
 }

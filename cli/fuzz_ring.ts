@@ -22,6 +22,7 @@ import {
   limitsOf,
   parseEngineWords,
   tellFindings,
+  verdictLine,
 } from "./fuzz_engine.ts";
 import { FuzzUsageError, modelName, MODELS, parseDevice } from "./fuzz_words.ts";
 import { EXIT, oneLine, type Output } from "./output.ts";
@@ -115,7 +116,7 @@ export async function replayRings(
     const { bucket, message = "", failed, tried } = replay;
     if (bucket !== undefined) output.out(`# ${oneLine(message)}\n# bucket ${oneLine(bucket)}\n`);
     if (failed > 0) isClean = false;
-    output.out(`${path}: ${failed === 0 ? "PASS" : "FAIL"}, ${failed} of ${tried} times\n`);
+    output.out(verdictLine(path, failed, tried));
   }
   return isClean;
 }

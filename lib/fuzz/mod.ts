@@ -78,7 +78,13 @@ export {
   type ReportFormat,
 } from "./reports.ts";
 export { RING_GROUPS, type RingGroup } from "./ring_catalogue.ts";
-export { RingPlayer, type RingPlayerOptions } from "./ring_player.ts";
+export type { Deed, DeedWord } from "./ring_deeds.ts";
+export {
+  type RingFault,
+  RingPlayer,
+  type RingPlayerOptions,
+  type RingResult,
+} from "./ring_player.ts";
 export {
   formatRingTable,
   replayRing,
@@ -88,7 +94,7 @@ export {
   type RingRow,
   runRing,
 } from "./ring_run.ts";
-export { RING_FILE } from "./ring_steps.ts";
+export { RING_FILE, type RingStep } from "./ring_steps.ts";
 export type { Outcome } from "./runner.ts";
 export * from "./script.ts";
 export * from "./script_files.ts";

@@ -16,6 +16,26 @@ export const REPLY_STEP = 0x1000;
 /** Bytes between two indirect tables. */
 export const TABLE_STEP = 0x100;
 
+/** Name of something that can be done. */
+export type DeedWord =
+  | "getattr"
+  | "read"
+  | "statfs"
+  | "stranger"
+  | "address"
+  | "length"
+  | "flags"
+  | "next"
+  | "swap"
+  | "bit"
+  | "byte"
+  | "indirect"
+  | "nest"
+  | "offer"
+  | "advance"
+  | "events"
+  | "used";
+
 /** Something that is done to the rings. */
 export interface Deed {
   /** What is done: a key of {@linkcode DEEDS}. */
@@ -25,7 +45,7 @@ export interface Deed {
 }
 
 /** What a word does, and what its numbers are. */
-interface DeedRow {
+export interface DeedRow {
   /** Names of its numbers. */
   readonly numbers: readonly string[];
   /** Does it. */
@@ -70,7 +90,8 @@ function flip(machine: Machine, at: number, mask: number): void {
   machine.put(at, Uint8Array.of(byte ^ mask));
 }
 
-const ROWS = {
+/** What can be done to rings, by its word. */
+export const DEEDS: Readonly<Record<DeedWord, DeedRow>> = {
   getattr: request(GETATTR),
   read: request({ kind: "Tread", tag: 8, fid: 1, offset: 100n, count: 700 }),
   statfs: request({ kind: "Tstatfs", tag: 9, fid: 0 }),
@@ -136,13 +157,7 @@ const ROWS = {
     do: ({ raw }, slot = 0n, id = 0n, length = 0n) =>
       raw.setUsedEntry(Number(slot), { id: Number(id), length: Number(length) }),
   },
-} as const satisfies Readonly<Record<string, DeedRow>>;
-
-/** Name of something that can be done. */
-export type DeedWord = keyof typeof ROWS;
-
-/** What can be done to rings, by its word. */
-export const DEEDS: Readonly<Record<DeedWord, DeedRow>> = ROWS;
+};
 
 /** Do it. */
 export function doDeed(machine: Machine, { word, numbers }: Deed): void {

@@ -120,9 +120,9 @@ export class RingPlayer implements AsyncDisposable {
     return this.#isWedged;
   }
 
-  /** Whether an entry of the catalogue has a meaning for this device. */
-  suits(entry: RingEntry): boolean {
-    return this.#own !== null || entry.by !== "owner";
+  /** Whether attacks by somebody have a meaning for this device. */
+  suits(by: "machine" | "monitor" | "owner"): boolean {
+    return this.#own !== null || by !== "owner";
   }
 
   /** Goes on with a new machine; with a new device as well if the one there is of no use. */

@@ -124,7 +124,7 @@ class RingRun {
   async all(): Promise<RingReport> {
     const groups = this.#options.groups ?? Object.keys(RING_GROUPS);
     for (const [name, entry] of RING_CATALOGUE) {
-      if (!groups.includes(entry.group) || !this.#player.suits(entry)) continue;
+      if (!groups.includes(entry.group) || !this.#player.suits(entry.by)) continue;
       if (this.#isOver) break;
       const { verdict, how } = await this.#step({ kind: "attack", name }, name);
       const row = { group: entry.group, name: entry.name, verdict, how };
