@@ -164,6 +164,8 @@ export class FrameMaker {
   readonly #widths = new Int32Array(MAX_SPANS);
   readonly #roles = new Uint8Array(MAX_SPANS);
   #spans = 0;
+  /** Spans of what was loaded: frames that are good for something are loaded often. */
+  readonly #known = new WeakMap<Specimen, Int32Array>();
 
   /** Draw from `dice`, which {@linkcode FrameMaker.make} seeds afresh for every frame. */
   constructor(dice: Dice, options: FrameOptions = {}) {
@@ -216,22 +218,17 @@ export class FrameMaker {
   }
 
   /** Take a frame as it is, to be spoilt. */
-  load({ bytes, dialect }: Specimen): void {
+  load(specimen: Specimen): void {
+    const { bytes, dialect } = specimen;
     this.dialect = dialect;
     this.mutations.length = 0;
     this.bytes.set(bytes.subarray(0, MAX_FRAME));
     this.length = Math.min(bytes.length, MAX_FRAME);
     this.#spans = 0;
-    for (const { role, offset, width } of fieldOffsets(new Wire(bytes), 0, bytes.length, dialect)) {
-      if (role === "size" || role === "type" || role === "tag") continue;
-      const code = role === "length" || role === "count"
-        ? ROLE_COUNT
-        : role === "text"
-        ? ROLE_TEXT
-        : role === "bytes"
-        ? ROLE_BYTES
-        : ROLE_NUMBER;
-      this.#note(code, offset, width);
+    const spans = this.#known.get(specimen) ?? spansOf(specimen);
+    this.#known.set(specimen, spans);
+    for (let i = 0; i < spans.length; i += 3) {
+      this.#note(spans[i] ?? 0, spans[i + 1] ?? 0, spans[i + 2] ?? 0);
     }
   }
 
@@ -567,6 +564,23 @@ export class FrameMaker {
       if (offset >= from) this.#offsets[i] = offset + by;
     }
   }
+}
+
+/** Fields of a frame behind its header: role, offset and width of each, one after the other. */
+function spansOf({ bytes, dialect }: Specimen): Int32Array {
+  const spans: number[] = [];
+  for (const { role, offset, width } of fieldOffsets(new Wire(bytes), 0, bytes.length, dialect)) {
+    if (role === "size" || role === "type" || role === "tag") continue;
+    const code = role === "length" || role === "count"
+      ? ROLE_COUNT
+      : role === "text"
+      ? ROLE_TEXT
+      : role === "bytes"
+      ? ROLE_BYTES
+      : ROLE_NUMBER;
+    spans.push(code, offset, width);
+  }
+  return Int32Array.from(spans);
 }
 
 const QID_TYPES: readonly number[] = [0, 0, 0x80, 0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0xff];
