@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Preset, PRESETS, runPreset } from "../lib/fuzz/mod.ts";
+import { loadCases, type Preset, PRESETS, runPreset } from "../lib/fuzz/mod.ts";
 import { tellFindings } from "./fuzz_engine.ts";
 import { EXIT, type Output } from "./output.ts";
 
@@ -40,6 +40,7 @@ export async function fuzzPreset(
   const parts = await runPreset({
     preset: { ...preset, seconds: time },
     seed,
+    scripts: loadCases(new URL("../test/scripts/", import.meta.url)),
     patienceMs: timeout,
     signal,
     onPart: ({ name, cases, seconds, findings }) => {

@@ -2,12 +2,14 @@
  * Puts the mistakes of `test/mutants/` into a copy of the tree, one by one, and asks the engines of
  * `fuzz` to find them; writes what came of it to `docs/fuzz-mutants.md`.
  *
- *     deno run -A tools/mutants.ts [--only REGEXP] [--seconds N] [--results FILE] [--table] [--slow N] [--engines LIST]
+ *     deno run -A tools/mutants.ts [--only REGEXP] [--files REGEXP] [--seconds N] [--results FILE,…] [--table] [--check] [--slow N] [--engines LIST]
  *
- * With `--results` what is found is kept in a file, and mutants that it has already are not tried
- * again, so that a run can be broken off. `--table` writes the table out of that file and tries
- * nothing. `--slow` allows everything N times as long, on a machine that has other things to do. `--engines conform,ring` asks only these. The
- * conform engine is always asked first: it knows exactly what is right, so what it says is certain.
+ * `--only` chooses by name, `--files` by the file that is changed. With `--results` what is found is
+ * kept in a file, and mutants that it has already are not tried again, so that a run can be broken
+ * off; of several files all are read, and the first is written. `--table` writes the table out of them
+ * and tries nothing. `--check` type-checks each mutant before its time begins. `--slow` allows
+ * everything N times as long, on a machine that has other things to do. `--engines conform,ring` asks
+ * only these. Which engine is asked first is a matter of the file: see {@linkcode ORDER}.
  *
  * @module
  */
@@ -22,6 +24,18 @@ const SECONDS = 120;
 export const ENGINES = ["conform", "codec", "ring", "model"] as const;
 /** What an engine takes of the time, in seconds; it ends earlier if it has tried all it has. */
 const SHARE: Readonly<Record<Engine, number>> = { conform: 40, codec: 15, ring: 60, model: 40 };
+
+/**
+ * Which engine is asked when, by the folder of the file. Where a driver's mistakes are handled it is the
+ * one that attacks rings; everywhere else conform, which knows exactly what is right and is quick.
+ */
+export const ORDER: readonly (readonly [folder: RegExp, engines: readonly Engine[]])[] = [
+  [/^lib\/(?:virtio|vhost)\//, ["ring", "conform", "model", "codec"]],
+  [/^lib\/p9\//, ["conform", "codec", "model", "ring"]],
+  [/^/, ["conform", "model", "ring", "codec"]],
+];
+/** An engine that says nothing for so long, in seconds, has been stopped by what it tries. */
+const SILENCE = 20;
 
 /** Name of an engine. */
 export type Engine = (typeof ENGINES)[number];
@@ -80,18 +94,36 @@ async function ask(
     isLate = true;
     Deno.kill(-child.pid, "SIGKILL");
   }, limit * 1000);
-  const { code, stdout, stderr } = await child.output();
+  // The cases of conform are told one by one, so that one that never ends can be told from many.
+  let isSilent = false;
+  let heard = performance.now();
+  const watch = engine !== "conform" ? undefined : setInterval(() => {
+    if (performance.now() - heard < SILENCE * slow * 1000 || isLate || isSilent) return;
+    isSilent = true;
+    Deno.kill(-child.pid, "SIGKILL");
+  }, 1000);
+  let text = "";
+  const [, errors, { code }] = await Promise.all([
+    (async () => {
+      for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
+        text += part;
+        heard = performance.now();
+      }
+    })(),
+    new Response(child.stderr).text(),
+    child.status,
+  ]);
   clearTimeout(timer);
+  clearInterval(watch);
   if (code === 0) return [];
-  const text = new TextDecoder().decode(stdout);
   const rows = text.split("\n").filter((line) => line.startsWith('{"oracle"'));
   if (rows.length > 0) return rows.map((row) => JSON.parse(row) as Found);
-  if (isLate) {
-    // The cases of these two have an end, which was not reached.
-    if (engine === "conform") return [{ oracle: "hang", message: "the cases do not end" }];
-    return [];
+  if (isSilent) {
+    const name = text.trimEnd().split("\n").at(-1);
+    return [{ oracle: "hang", message: `the server stands still for ever in ${name}` }];
   }
-  const said = `${text}\n${new TextDecoder().decode(stderr)}`;
+  if (isLate) return [];
+  const said = `${text}\n${errors}`;
   const failure = /^(?:error: |.*AssertionError.*: ?|.*Error: )(.+)$/m.exec(said)?.[1] ??
     `exit ${code}`;
   return [{ oracle: "process", message: failure.trim().slice(0, 160) }];
@@ -115,6 +147,27 @@ async function isOld({ reproducer, securityModel = "none" }: Found): Promise<boo
   }
 }
 
+/** Type-checks a mutant. */
+async function check(mutant: Mutant, tree: string): Promise<void> {
+  const path = `${tree}/${mutant.file}`;
+  const before = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, applyMutant(mutant, before));
+  try {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--quiet", path],
+      cwd: tree,
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (success) return;
+    throw new Error(
+      `${mutant.name}.patch does not type-check: ${new TextDecoder().decode(stderr)}`,
+    );
+  } finally {
+    Deno.writeTextFileSync(path, before);
+  }
+}
+
 /** Puts a mistake in, asks, and takes it out again. */
 async function trial(
   mutant: Mutant,
@@ -124,7 +177,7 @@ async function trial(
   slow: number,
   engines: readonly Engine[],
 ): Promise<Trial> {
-  const { name, after, file, engine: expected } = mutant;
+  const { name, after, file } = mutant;
   const path = `${tree}/${file}`;
   const before = Deno.readTextFileSync(path);
   Deno.writeTextFileSync(path, applyMutant(mutant, before));
@@ -132,28 +185,8 @@ async function trial(
   const begun = performance.now();
   const passed = (): number => (performance.now() - begun) / 1000;
   try {
-    const check = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--quiet", path],
-      cwd: tree,
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    if (!check.success) {
-      throw new Error(
-        `${name}.patch does not type-check: ${new TextDecoder().decode(check.stderr)}`,
-      );
-    }
-    // Nobody but a hostile machine gets at these.
-    const isOfDevice = expected === "ring" || /^lib\/(?:virtio|vhost)\//.test(file);
-    const rank = (engine: Engine): number =>
-      isOfDevice && engine === "ring"
-        ? -3
-        : engine === "conform"
-        ? -2
-        : engine === expected
-        ? -1
-        : ENGINES.indexOf(engine);
-    for (const engine of engines.toSorted((a, b) => rank(a) - rank(b))) {
+    const [, order = []] = ORDER.find(([folder]) => folder.test(file)) ?? [];
+    for (const engine of order.filter((engine) => engines.includes(engine))) {
       const left = seconds - passed();
       if (left < 5) break;
       const [found] = await ask(engine, tree, Math.min(left, SHARE[engine] * slow), known, slow);
@@ -225,17 +258,21 @@ async function main(): Promise<number> {
     return at < 0 ? undefined : Deno.args[at + 1];
   };
   const only = new RegExp(option("only") ?? "");
+  const files = new RegExp(option("files") ?? "");
   const seconds = Number(option("seconds") ?? SECONDS);
   const slow = Number(option("slow") ?? 1);
   const asked = option("engines")?.split(",");
   const engines = ENGINES.filter((engine) => asked?.includes(engine) ?? true);
-  const resultsPath = option("results");
+  const resultsPaths = option("results")?.split(",") ?? [];
   const mutants = readMutants(new URL("test/mutants/", root));
   const trials = new Map<string, Trial>();
-  if (resultsPath !== undefined) {
+  for (const path of resultsPaths) {
     try {
-      const rows = JSON.parse(Deno.readTextFileSync(resultsPath)) as Trial[];
-      for (const each of rows) trials.set(each.name, each);
+      const rows = JSON.parse(Deno.readTextFileSync(path)) as Trial[];
+      for (const each of rows) {
+        // Somebody else may have found what one has not.
+        if (trials.get(each.name)?.oracle === undefined) trials.set(each.name, each);
+      }
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
@@ -246,16 +283,17 @@ async function main(): Promise<number> {
       await copyTree(tree);
       const known = await baseline(tree, slow, engines);
       for (const mutant of mutants) {
-        if (trials.has(mutant.name) || !only.test(mutant.name)) continue;
+        if (trials.has(mutant.name)) continue;
+        if (!only.test(mutant.name) || !files.test(mutant.file)) continue;
+        if (Deno.args.includes("--check")) await check(mutant, tree);
         const result = await trial(mutant, tree, seconds * slow, known, slow, engines);
         trials.set(mutant.name, result);
         const { name, engine, oracle = "SURVIVED", message = "" } = result;
         console.log(
           `${name}: ${oracle} (${engine ?? "none"}, ${short(result.seconds)} s) ${message}`,
         );
-        if (resultsPath !== undefined) {
-          Deno.writeTextFileSync(resultsPath, JSON.stringify([...trials.values()]));
-        }
+        const [path] = resultsPaths;
+        if (path !== undefined) Deno.writeTextFileSync(path, JSON.stringify([...trials.values()]));
       }
     } finally {
       Deno.removeSync(tree, { recursive: true });

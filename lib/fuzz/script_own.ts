@@ -7,11 +7,18 @@ import {
   type HeldOperation,
   HeldTree,
   HostTree,
+  mappedFileCredentials,
+  mappedXattrCredentials,
   MemoryTree,
   noneCredentials,
   type Tree,
 } from "../fs/mod.ts";
-import { type RunningServer, type ServeConfiguration, startServer } from "../serve/mod.ts";
+import {
+  type RunningServer,
+  type SecurityModel,
+  type ServeConfiguration,
+  startServer,
+} from "../serve/mod.ts";
 import { DEFAULT_LIMITS, Server } from "../server/mod.ts";
 import { type Channel, connectInMemory, dial, dialDevice } from "../transport/mod.ts";
 import type { Script, ScriptTarget } from "./script.ts";
@@ -121,6 +128,19 @@ export interface OwnServerKind {
   make(script: Script): ScriptTarget | Promise<ScriptTarget>;
 }
 
+const CREDENTIALS = {
+  none: noneCredentials,
+  "mapped-file": mappedFileCredentials,
+  "mapped-xattr": mappedXattrCredentials,
+} as const;
+
+/** How owners and modes are to be kept; the host's own by default. */
+function modelOf(script: Script): keyof typeof CREDENTIALS {
+  const model = script.serve.options.get("model") ?? "none";
+  if (Object.hasOwn(CREDENTIALS, model)) return model as keyof typeof CREDENTIALS;
+  throw new SyntaxError(`Cannot serve ${script.name}: there is no model "${model}"`);
+}
+
 /** Servers without a socket. */
 export const OWN_SERVERS: readonly OwnServerKind[] = [
   {
@@ -133,7 +153,7 @@ export const OWN_SERVERS: readonly OwnServerKind[] = [
     suits: ({ serve }) => serve.tree !== "memory",
     make: async (script) => {
       const root = await makeFolder(script);
-      const tree = new HostTree({ root, credentials: noneCredentials() });
+      const tree = new HostTree({ root, credentials: CREDENTIALS[modelOf(script)]() });
       return new InProcess(script, tree, () => Deno.remove(root, { recursive: true }));
     },
   },
@@ -190,7 +210,7 @@ export class SocketServer implements AsyncDisposable {
     const initial = this.#initial;
     await this.#running.reload({
       ...initial,
-      exports: [exportOf(root, options.has("read-only"))],
+      exports: [exportOf(root, options.has("read-only"), modelOf(script))],
       msize: number(script, "msize") ?? initial.msize,
       maxFids: number(script, "max-fids") ?? initial.maxFids,
       maxInflight: number(script, "max-inflight") ?? initial.maxInflight,
@@ -233,8 +253,12 @@ export class SocketServer implements AsyncDisposable {
   }
 }
 
-function exportOf(path: string, readOnly: boolean): ServeConfiguration["exports"][number] {
-  return { name: "files", path, readOnly, securityModel: "none", multidevs: "remap" };
+function exportOf(
+  path: string,
+  readOnly: boolean,
+  securityModel: SecurityModel = "none",
+): ServeConfiguration["exports"][number] {
+  return { name: "files", path, readOnly, securityModel, multidevs: "remap" };
 }
 
 function deviceOf(folder: string, tag: string): ServeConfiguration["devices"][number] {
