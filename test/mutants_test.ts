@@ -64,7 +64,15 @@ Deno.test("what is no patch is refused", () => {
 Deno.test("tableOf() lists survivors", () => {
   const about = { after: "a bug", file: "lib/a.ts" };
   const found = { ...about, name: "found", engine: "model", oracle: "fids", seconds: 3 } as const;
-  const text = tableOf([found, { ...about, name: "lot-01-drop", seconds: 100 }], 3);
+  const text = tableOf([found, { ...about, name: "lot-01-drop", seconds: 100 }], [
+    { name: "found", equivalent: "" },
+    { name: "lot-01-drop", equivalent: "it is never called" },
+    { name: "lot-02-drop", equivalent: "" },
+  ]);
+  assert.match(text, /Of 3 mistakes 1 \(33 %\)/);
   assert.match(text, /Tried: 2 of 3\. Found: 1 of 2 \(50 %\); bugs of others 1 of 1 \(100 %\)/);
-  assert.match(text, /## Survivors\n\n- `lot-01-drop`: a bug, in `lib\/a\.ts`\n/);
+  assert.match(
+    text,
+    /## Survivors\n\n- `lot-01-drop`: a bug, in `lib\/a\.ts`\. Nobody can see it: it is never called\n/,
+  );
 });

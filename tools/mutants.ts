@@ -208,11 +208,14 @@ function short(seconds: number): string {
 }
 
 /** The table, in Markdown. */
-export function tableOf(trials: readonly Trial[], total: number): string {
+export function tableOf(
+  trials: readonly Trial[],
+  mutants: readonly Pick<Mutant, "name" | "equivalent">[],
+): string {
   const found = trials.filter(({ oracle }) => oracle !== undefined);
   const times = found.map(({ seconds }) => seconds).sort((a, b) => a - b);
   const median = times[Math.floor(times.length / 2)] ?? 0;
-  const isLot = ({ name }: Trial): boolean => name.startsWith("lot-");
+  const isLot = ({ name }: { readonly name: string }): boolean => name.startsWith("lot-");
   const share = (some: readonly Trial[]): string => {
     const hits = some.filter(({ oracle }) => oracle !== undefined).length;
     return `${hits} of ${some.length} (${(100 * hits / Math.max(1, some.length)).toFixed(0)} %)`;
@@ -221,6 +224,12 @@ export function tableOf(trials: readonly Trial[], total: number): string {
     `| \`${name}\` | ${after} | \`${file}\` | ${engine ?? "–"} | ${oracle ?? "**none**"} | ${
       short(seconds)
     } |`;
+  const total = mutants.length;
+  const bugs = mutants.filter((each) => !isLot(each)).length;
+  const reasonOf = (name: string): string => {
+    const reason = mutants.find((each) => each.name === name)?.equivalent ?? "";
+    return reason === "" ? "" : `. Nobody can see it: ${reason}`;
+  };
   const survivors = trials.filter(({ oracle }) => oracle === undefined);
   return `# Mutants
 
@@ -230,6 +239,10 @@ this file: \`deno run -A tools/mutants.ts\`. Mistakes in the first part are bugs
 devices had; those whose names begin with \`lot-\` were drawn by lot (\`tools/mutate.ts\`), and stay
 whether they are found or not.
 
+- Of ${total} mistakes ${bugs} (${
+    (100 * bugs / Math.max(1, total)).toFixed(0)
+  } %) make bugs of others
+  again.
 - Tried: ${trials.length} of ${total}. Found: ${share(trials)}; bugs of others ${
     share(trials.filter((each) => !isLot(each)))
   }, drawn by lot ${share(trials.filter(isLot))}.
@@ -245,7 +258,9 @@ ${trials.map(row).join("\n")}
 ${
     survivors.length === 0
       ? "None."
-      : survivors.map(({ name, after, file }) => `- \`${name}\`: ${after}, in \`${file}\``).join(
+      : survivors.map(({ name, after, file }) =>
+        `- \`${name}\`: ${after}, in \`${file}\`${reasonOf(name)}`
+      ).join(
         "\n",
       )
   }
@@ -302,7 +317,7 @@ async function main(): Promise<number> {
   const isBug = ({ name }: Trial): number => name.startsWith("lot-") ? 1 : 0;
   const rows = [...trials.values()].filter(({ name }) => mutants.some((each) => each.name === name))
     .sort((a, b) => isBug(a) - isBug(b) || (a.name < b.name ? -1 : 1));
-  Deno.writeTextFileSync(new URL("docs/fuzz-mutants.md", root), tableOf(rows, mutants.length));
+  Deno.writeTextFileSync(new URL("docs/fuzz-mutants.md", root), tableOf(rows, mutants));
   const format = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--quiet", "docs/fuzz-mutants.md"],
     cwd: root.pathname,

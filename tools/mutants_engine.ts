@@ -124,7 +124,15 @@ async function main(): Promise<number> {
   let findings: readonly ModelFinding[];
   if (engine === "model") findings = await model(seconds, known);
   else if (engine === "codec") {
-    ({ findings } = await runCodec({ seed: SEED, timeMs: seconds * 1000 }));
+    const stop = new AbortController();
+    ({ findings } = await runCodec({
+      seed: SEED,
+      timeMs: seconds * 1000,
+      signal: stop.signal,
+      onProgress: ({ findings }) => {
+        if (findings.length > 0) stop.abort();
+      },
+    }));
   } else if (engine === "ring") findings = await ring(seconds);
   else {
     const finding = await conform();

@@ -17,6 +17,8 @@ export interface Mutant {
   readonly oracle: string;
   /** Engine that is expected to find it; empty if all shall try. */
   readonly engine: string;
+  /** Why nobody can see it from outside; empty if somebody might. */
+  readonly equivalent: string;
   /** File that it changes. */
   readonly file: string;
   /** Its changes. */
@@ -57,7 +59,7 @@ export function parseMutant(name: string, text: string): Mutant {
     throw new SyntaxError(`Cannot read ${name}.patch: it is no unified diff of a file`);
   }
   const [after, oracle, engine] = [field("After"), field("Oracle"), field("Engine")];
-  return { name, after, oracle, engine, file, hunks };
+  return { name, after, oracle, engine, equivalent: field("Equivalent"), file, hunks };
 }
 
 /**
