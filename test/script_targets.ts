@@ -4,10 +4,16 @@
  *
  * @module
  */
-import { HostTree, noneCredentials } from "../lib/fs/mod.ts";
+import { HostTree } from "../lib/fs/mod.ts";
 import { testHelpers } from "../lib/fs/helpers_test_helper.ts";
 import { umask } from "../lib/linux/mod.ts";
-import { InProcess, makeFolder, OWN_SERVERS, type OwnServerKind } from "../lib/fuzz/mod.ts";
+import {
+  credentialsFor,
+  InProcess,
+  makeFolder,
+  OWN_SERVERS,
+  type OwnServerKind,
+} from "../lib/fuzz/mod.ts";
 
 // As `virtfs serve` does; it also loads libc, which a test must not do within itself.
 umask(0);
@@ -24,7 +30,7 @@ export const IN_PROCESS: readonly OwnServerKind[] = [
     make: async (script) => {
       const root = await makeFolder(script);
       const stop = serveHelpers();
-      const credentials = noneCredentials();
+      const credentials = credentialsFor(script);
       const tree = new HostTree({ root, credentials, helpers, alwaysHelp: true });
       return new InProcess(script, tree, async () => {
         await helpers.whenIdle();

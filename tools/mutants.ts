@@ -247,7 +247,7 @@ whether they are found or not.
     share(trials.filter((each) => !isLot(each)))
   }, drawn by lot ${share(trials.filter(isLot))}.
 - Seconds until found: median ${short(median)}, most ${short(times.at(-1) ?? 0)}, of ${SECONDS} that
-  each may take over all engines, start and type-check included.
+  each may take over all engines, start included.
 
 | mutant | after | file | engine | oracle | seconds |
 | ------ | ----- | ---- | ------ | ------ | ------- |

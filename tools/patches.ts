@@ -110,7 +110,8 @@ export function formatPatch(file: string, before: string, after: string): string
   ) tail++;
   const from = Math.max(0, first - CONTEXT);
   const [lastA, lastB] = [a.length - tail, b.length - tail];
-  const until = Math.min(a.length, lastA + CONTEXT);
+  // What is behind the last line end is no line.
+  const until = Math.min(a.at(-1) === "" ? a.length - 1 : a.length, lastA + CONTEXT);
   const rows = [
     `--- a/${file}`,
     `+++ b/${file}`,

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type Credentials,
   type HeldOperation,
   HeldTree,
   HostTree,
@@ -141,6 +142,11 @@ function modelOf(script: Script): keyof typeof CREDENTIALS {
   throw new SyntaxError(`Cannot serve ${script.name}: there is no model "${model}"`);
 }
 
+/** Owners and modes kept as a script wants it. */
+export function credentialsFor(script: Script): Credentials {
+  return CREDENTIALS[modelOf(script)]();
+}
+
 /** Servers without a socket. */
 export const OWN_SERVERS: readonly OwnServerKind[] = [
   {
@@ -153,7 +159,7 @@ export const OWN_SERVERS: readonly OwnServerKind[] = [
     suits: ({ serve }) => serve.tree !== "memory",
     make: async (script) => {
       const root = await makeFolder(script);
-      const tree = new HostTree({ root, credentials: CREDENTIALS[modelOf(script)]() });
+      const tree = new HostTree({ root, credentials: credentialsFor(script) });
       return new InProcess(script, tree, () => Deno.remove(root, { recursive: true }));
     },
   },
