@@ -442,17 +442,15 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     const shared = this.#shared;
     shared.checkWritable();
     shared.asked++;
-    const { size } = changes;
-    const resized = size === undefined ? undefined : this.#resize(size, by, file);
-    const { uid = NO_ID, gid = NO_ID, mode } = changes;
-    const isOfTimes = uid === NO_ID && gid === NO_ID && mode === undefined;
-    return after(
-      resized,
-      () => isOfTimes ? this.#changeTimes(changes) : this.#once(() => this.#setOwnership(changes)),
-    );
+    const { size, mode, uid = NO_ID, gid = NO_ID } = changes;
+    if (mode !== undefined && this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
+    const change = () =>
+      size === undefined ? this.#setOwnership(changes) : this.#resize(size, changes, by, file);
+    const isOwned = uid !== NO_ID || gid !== NO_ID || mode !== undefined;
+    return after(isOwned ? this.#once(change) : change(), () => this.#changeTimes(changes));
   }
 
-  #setOwnership(changes: Changes): Answer<void> {
+  #setOwnership(changes: Changes): void {
     const { calls } = this;
     const { credentials } = this.#shared;
     const { uid = NO_ID, gid = NO_ID, mode } = changes;
@@ -461,7 +459,6 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       ok(calls.now(calls.names, () => credentials.chown(this, this.#type, uid, gid)));
     }
     if (mode !== undefined) {
-      if (this.#type === S_IFLNK) throw errno("EOPNOTSUPP");
       const permissions = mode & PERMISSIONS;
       const result = calls.now(
         calls.names,
@@ -471,7 +468,6 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       else if (!this.#dropsSetId(permissions)) throw errno("EPERM");
       if ((mode & SET_ID_BITS) !== 0) this.#guardFiles();
     }
-    return this.#changeTimes(changes);
   }
 
   #changeTimes(changes: Changes): Answer<void> {
@@ -1280,24 +1276,44 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     else this.#shared.locked.delete(this);
   }
 
-  #resize(size: bigint, by: Identity, file: OpenFile | undefined): Answer<void> {
+  /**
+   * Sets owner, group and mode, then the size: what is cut off cannot be had back if one of the others
+   * is refused.
+   */
+  #resize(
+    size: bigint,
+    changes: Changes,
+    by: Identity,
+    file: OpenFile | undefined,
+  ): Answer<void> {
     if (this.#type === S_IFDIR) throw errno("EISDIR");
     if (this.#type !== S_IFREG || this.#hostType !== S_IFREG) throw errno("EINVAL");
     const { credentials } = this.#shared;
-    const resized = file instanceof HostFile && file.isWritable && file.node === this
-      ? file.truncate(size)
-      : this.#cut(size);
+    let resized: Answer<void>;
+    if (file instanceof HostFile && file.isWritable && file.node === this) {
+      this.#setOwnership(changes);
+      resized = file.truncate(size);
+    } else resized = this.#cut(size, changes);
     return after(resized, () => {
-      if (credentials.dropsSetId(by.uid)) ok(credentials.dropSetId(this));
+      // A mode that was asked for is what it shall be.
+      if (changes.mode === undefined && credentials.dropsSetId(by.uid)) {
+        ok(credentials.dropSetId(this));
+      }
     });
   }
 
-  #cut(size: bigint): Answer<void> {
+  #cut(size: bigint, changes: Changes): Answer<void> {
     // Not truncate(2): it waits for whoever on the host has a lease on the file, for 45 seconds.
     const isHeavy = this.#isHeavyNow();
     return after(this.#openSelf(O_WRONLY | SAFE_FLAGS), (fd) => {
       const { calls } = this;
       this.#kept(ok(fd));
+      try {
+        this.#setOwnership(changes);
+      } catch (error) {
+        close(fd);
+        throw error;
+      }
       const call = () => ftruncate(fd, size);
       const done = isHeavy ? calls.later(null, call, []) : calls.make(calls.names, call);
       return after(done, (result) => {

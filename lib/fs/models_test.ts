@@ -194,6 +194,43 @@ modelTest("keeps attributes in the bytes of QEMU", mappedXattrCredentials, ({ ro
   assert.equal(Deno.statSync(`${path}/char`).size, 0);
 });
 
+modelTest("keeps the mode of a file that has lost its name", mappedFileCredentials, ({ root }) => {
+  // Once set before the name goes, once after it.
+  for (const isBefore of [true, false]) {
+    root.mknod("gone", S_IFREG | 0o644, 0, 0, 0, CLIENT_ROOT);
+    const node = root.walk("gone", CLIENT_ROOT);
+    if (isBefore) node.setAttributes({ mode: 0o600 }, CLIENT_ROOT);
+    root.unlink("gone", false, CLIENT_ROOT);
+    if (!isBefore) node.setAttributes({ mode: 0o600 }, CLIENT_ROOT);
+    assert.equal(node.attributes(CLIENT_ROOT).mode, S_IFREG | 0o600);
+    node.release();
+  }
+});
+
+modelTest("keeps the mode of a host's file without a name", mappedFileCredentials, (world) => {
+  Deno.writeTextFileSync(`${world.path}/plain`, "text");
+  const node = world.root.walk("plain", CLIENT_ROOT);
+  world.root.unlink("plain", false, CLIENT_ROOT);
+  node.setAttributes({ mode: 0o640, size: 2n }, CLIENT_ROOT);
+  const { mode, size } = node.attributes(CLIENT_ROOT);
+  assert.deepEqual([mode, size], [S_IFREG | 0o640, 2n]);
+  node.release();
+});
+
+modelTest("cuts no file whose mode it cannot set", mappedFileCredentials, ({ root, path }) => {
+  Deno.writeTextFileSync(`${path}/first`, "text");
+  const node = root.walk("first", CLIENT_ROOT);
+  root.mkdir("folder", 0o755, 0, CLIENT_ROOT);
+  const folder = root.walk("folder", CLIENT_ROOT);
+  folder.link("second", node, CLIENT_ROOT);
+  // What is kept of it now lies in the other folder.
+  root.unlink("first", false, CLIENT_ROOT);
+  assert.equal(codeOf(() => node.setAttributes({ mode: 0o600, size: 0n }, CLIENT_ROOT)), "ESTALE");
+  assert.equal(node.attributes(CLIENT_ROOT).size, 4n);
+  node.release();
+  folder.release();
+});
+
 modelTest("keeps attributes in the text of QEMU", mappedFileCredentials, ({ root, path }) => {
   makeAll(root, { ...CLIENT_ROOT, uid: 0xfffffffe });
   const texts: [name: string, mode: number, rdev?: number][] = [

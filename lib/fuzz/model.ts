@@ -34,6 +34,8 @@ import type { OracleName } from "./types.ts";
 /** Bytes of a file that the model follows; of larger ones it knows the size only. */
 const MAX_SHADOW = 1 << 17;
 const MAX_NAME = 255;
+/** An offset that every file system takes. */
+const FAR = 2 ** 40;
 
 /** What kind of file a node is; `unknown` if nobody told. */
 export type NodeKind = "folder" | "file" | "link" | "special" | "unknown";
@@ -86,7 +88,12 @@ export interface Fid {
   flags: number;
   /** Bytes of an extended attribute that are still to be written. */
   left: number;
+  /** Whether it acts for another user than the one who may do everything. */
+  readonly isForeign: boolean;
 }
+
+/** What nobody knows: a fid that is there or not. */
+const UNSURE: Omit<Fid, "isForeign"> = { state: "unsure", node: null, flags: 0, left: 0 };
 
 /** One session. */
 export class Session {
@@ -158,11 +165,17 @@ const BAD_NAME = fail("it is no name", [
 ]);
 const LONG_NAME = fail("the name is too long", ["ENAMETOOLONG", "EINVAL", "ENOENT"]);
 const EXISTS = fail("the name is taken", ["EEXIST"]);
+const EXISTS_OR_NO_LINK = fail("the name is taken", ["EEXIST", "EPERM"]);
+const LINK_OF_FOLDER = fail("it is a folder", ["EPERM"]);
 const MISSING = fail("there is no such name", ["ENOENT"]);
 
 /** The same where something else may be wrong as well: no success is certain, and every error right. */
 function loosened(prediction: Prediction): Prediction {
   return prediction.must === "succeed" ? EITHER : { ...prediction, errors: null };
+}
+
+function same(prediction: Prediction): Prediction {
+  return prediction;
 }
 
 /** Names that servers with mapped attributes keep for themselves, and deny to clients. */
@@ -233,8 +246,13 @@ export class Model {
     if (message.kind === "Tversion" || !session.hasVersion) return EITHER;
     if (message.kind === "Tflush") return succeed("Tflush always succeeds", "flush");
     const prediction = this.#predict(session, message);
+    if (prediction.oracle === "fids") return prediction;
     // What hangs on names cannot be told any more; what hangs on fids can.
-    return this.isLost && prediction.oracle !== "fids" ? EITHER : prediction;
+    if (this.isLost) return EITHER;
+    // Others may not do everything.
+    return fidsUsed(message).some((number) => session.fids.get(number)?.isForeign === true)
+      ? loosened(prediction)
+      : prediction;
   }
 
   #predict(session: Session, message: Message): Prediction {
@@ -480,8 +498,10 @@ export class Model {
     const entry = this.#entry(session, dfid, name);
     if ("must" in entry) return entry;
     if (fid === "unsure" || fid.node === null || !this.#stands(fid.node)) return EITHER;
-    if (entry.child !== undefined) return fail("the name is taken", ["EEXIST", "EPERM"]);
-    if (fid.node.kind === "folder") return fail("it is a folder", ["EPERM"]);
+    // One that has become an extended attribute stands for no file.
+    const weigh = fid.state.startsWith("xattr") ? loosened : same;
+    if (entry.child !== undefined) return weigh(EXISTS_OR_NO_LINK);
+    if (fid.node.kind === "folder") return weigh(LINK_OF_FOLDER);
     return fid.node.kind === "file" && fid.state === "walked"
       ? succeed("the name is free")
       : EITHER;
@@ -574,7 +594,10 @@ export class Model {
           return fail(`it is not open to ${what}`, ["EBADF", "EACCES", "EPERM", "EINVAL"], "fids");
         }
         if (fid.flags & ~(O_ACCMODE | O_TRUNC | O_APPEND | O_CREAT | O_EXCL)) return EITHER;
-        return offset < 2n ** 40n
+        // Where the end is as far away as can be, nothing can be added.
+        const isAdded = what === "write" && (fid.flags & O_APPEND) !== 0;
+        if (isAdded && (fid.node.size < 0 || fid.node.size >= FAR)) return EITHER;
+        return offset < FAR
           ? succeed(`an open file can be ${what === "read" ? "read" : "written"}`)
           : EITHER;
       }
@@ -586,14 +609,18 @@ export class Model {
    *
    * @param reply The answer; `null` to go on as if it had been one.
    * @param isExact False if others were under way that may have had to do with it.
+   * @param isShaky True if these may have made something else of its fids before, or afterwards.
    */
   apply(
     connection: number,
     message: Message,
     reply: Message | null,
     isExact: boolean = true,
+    isShaky: boolean = false,
   ): void {
     const session = this.session(connection);
+    // Whichever file it was that has changed.
+    if (isShaky && changesTree(message)) this.#lose();
     switch (message.kind) {
       case "Tversion":
         session.fids.clear();
@@ -610,6 +637,7 @@ export class Model {
           message.fid,
           message.aname === ANAME || message.aname === "" ? this.root : null,
           isExact,
+          message.n_uname !== this.#user,
         );
         this.#learn(
           this.root,
@@ -622,12 +650,13 @@ export class Model {
       case "Twalk":
         return this.#applyWalk(session, message, reply, isExact);
       case "Tclunk":
-        return this.#applyClunk(session, message.fid);
+        return this.#applyClunk(session, message.fid, isExact);
       case "Tremove":
-        return this.#applyRemove(session, message.fid, true);
+        return this.#applyRemove(session, message.fid, true, isExact);
       case "Tlopen": {
         const fid = session.fids.get(message.fid);
         if (fid === undefined) return;
+        if (isShaky) session.doubtful.add(message.fid);
         this.#open(fid, message.flags, isExact);
         if (reply?.kind === "Rlopen") this.#learn(fid.node, reply.qid);
         return;
@@ -704,12 +733,17 @@ export class Model {
           this.#learn(session.fids.get(message.fid)?.node ?? null, reply.qid);
         }
         return;
-      case "Txattrwalk":
-        session.fids.set(message.newfid, { state: "xattr-read", node: null, flags: 0, left: 0 });
+      case "Txattrwalk": {
+        const isForeign = session.fids.get(message.fid)?.isForeign ?? false;
+        this.#bind(session, message.newfid, null, isExact, isForeign);
+        const fid = session.fids.get(message.newfid);
+        if (isExact && fid !== undefined) fid.state = "xattr-read";
         return;
+      }
       case "Txattrcreate": {
         const fid = session.fids.get(message.fid);
         if (fid === undefined) return;
+        if (isShaky) session.doubtful.add(message.fid);
         fid.state = "xattr-write";
         fid.left = Number(message.attr_size);
         return;
@@ -722,7 +756,7 @@ export class Model {
     const session = this.session(connection);
     if (message.kind === "Tremove") {
       const fid = session.fids.get(message.fid);
-      if (fid !== undefined || !isExact) this.#applyRemove(session, message.fid, false);
+      if (fid !== undefined || !isExact) this.#applyRemove(session, message.fid, false, isExact);
     } else if (message.kind === "Tclunk") {
       if (session.fids.get(message.fid)?.state === "xattr-write") session.fids.delete(message.fid);
     } else if (message.kind === "Tversion") {
@@ -738,7 +772,8 @@ export class Model {
     const session = this.session(connection);
     for (const number of fidsSet(message)) {
       session.doubtful.add(number);
-      session.fids.set(number, { state: "unsure", node: null, flags: 0, left: 0 });
+      const isForeign = session.fids.get(number)?.isForeign ?? false;
+      session.fids.set(number, { ...UNSURE, isForeign });
     }
     if (message.kind === "Tversion") session.isLost = true;
     if (changesTree(message)) this.#lose();
@@ -758,10 +793,18 @@ export class Model {
     this.isLost = true;
   }
 
-  #bind(session: Session, number: number, node: Node | null, isExact: boolean): void {
+  #bind(
+    session: Session,
+    number: number,
+    node: Node | null,
+    isExact: boolean,
+    isForeign: boolean,
+  ): void {
     session.doubtful.delete(number);
-    const state: FidState = isExact ? "walked" : "unsure";
-    session.fids.set(number, { state, node: isExact ? node : null, flags: 0, left: 0 });
+    session.fids.set(
+      number,
+      isExact ? { state: "walked", node, flags: 0, left: 0, isForeign } : { ...UNSURE, isForeign },
+    );
     if (!isExact) session.doubtful.add(number);
   }
 
@@ -789,17 +832,20 @@ export class Model {
       if (reply?.kind === "Rwalk") this.#learn(node, reply.wqid[i] ?? null);
     }
     // What a copy of a fid with an extended attribute is, everybody decides otherwise.
-    this.#bind(session, newfid, node, isExact && !(from?.state.startsWith("xattr") ?? false));
+    const isKnown = isExact && !(from?.state.startsWith("xattr") ?? false);
+    this.#bind(session, newfid, node, isKnown, from?.isForeign ?? false);
   }
 
-  #applyClunk(session: Session, number: number): void {
+  #applyClunk(session: Session, number: number, isExact: boolean): void {
+    // What came of another request at once may be there still.
+    if (!isExact && session.doubtful.has(number)) return;
     session.fids.delete(number);
     session.doubtful.delete(number);
   }
 
-  #applyRemove(session: Session, number: number, isDone: boolean): void {
+  #applyRemove(session: Session, number: number, isDone: boolean, isExact: boolean): void {
     const node = session.fids.get(number)?.node ?? null;
-    this.#applyClunk(session, number);
+    this.#applyClunk(session, number, isExact);
     if (!isDone) return;
     const name = node === null || node.links !== 1 ? undefined : nameOf(node);
     if (node === null || name === undefined) this.#lose();
@@ -1100,7 +1146,11 @@ export function changesTree(message: Message): boolean {
 export function collide(one: Message, other: Message, isSame: boolean): boolean {
   const isApart = !touchesTree(one) || !touchesTree(other);
   if (!isApart && (changesTree(one) || changesTree(other))) return true;
-  if (!isSame) return false;
+  return isSame && shareFids(one, other);
+}
+
+/** Whether one of two requests of a session may change what the fids of the other stand for. */
+export function shareFids(one: Message, other: Message): boolean {
   if (one.kind === "Tversion" || other.kind === "Tversion") return true;
   return overlap(fidsSet(one), fidsUsed(other)) || overlap(fidsUsed(one), fidsSet(other));
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Message, NOFID, NOTAG, O_CREAT, O_RDWR, O_TRUNC } from "../p9/mod.ts";
+import { type Message, NOFID, NOTAG, O_APPEND, O_CREAT, O_RDWR, O_TRUNC } from "../p9/mod.ts";
 import { ANAME } from "./case.ts";
 import { FIXTURES } from "./export.ts";
 import { collide, Model } from "./model.ts";
@@ -110,6 +110,92 @@ Deno.test("the model knows no size that a number cannot hold", () => {
   const ids = { mode: 0, uid: 0, gid: 0 };
   model.apply(0, { kind: "Tsetattr", tag: 1, fid: 1, valid: 8, ...ids, size, ...times }, null);
   assert.equal(model.root.children.get("empty")?.size, -1);
+});
+
+/** What the model says of a request after others, and how many errors are right. */
+function predicted(before: readonly Message[], message: Message): string {
+  const model = begun();
+  for (const each of before) model.apply(0, each, null);
+  const { must, errors } = model.predict(0, message);
+  return errors === null ? must : `${must} with ${errors.length}`;
+}
+
+Deno.test("the model takes any error of a Tlink from an extended attribute", () => {
+  const walk: Message = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["hello"] };
+  const link: Message = { kind: "Tlink", tag: 1, dfid: 0, fid: 1, name: "empty" };
+  assert.equal(predicted([walk], link), "fail with 2");
+  const xattr: Message = {
+    kind: "Txattrcreate",
+    tag: 1,
+    fid: 1,
+    name: "user.a",
+    attr_size: 0n,
+    flags: 0,
+  };
+  assert.equal(predicted([walk, xattr], link), "fail");
+});
+
+Deno.test("the model does not promise that a file without an end in sight can grow", () => {
+  const flags = O_CREAT | O_RDWR | O_APPEND;
+  const create: Message = {
+    kind: "Tlcreate",
+    tag: 1,
+    fid: 0,
+    name: "n",
+    flags,
+    mode: 0o644,
+    gid: 0,
+  };
+  const write: Message = { kind: "Twrite", tag: 1, fid: 0, offset: 0n, data: Uint8Array.of(1) };
+  const times = { atime_sec: 0n, atime_nsec: 0n, mtime_sec: 0n, mtime_nsec: 0n };
+  const far: Message = {
+    kind: "Tsetattr",
+    tag: 1,
+    fid: 0,
+    valid: 8,
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    size: 2n ** 62n,
+    ...times,
+  };
+  assert.equal(predicted([create], write), "succeed");
+  assert.equal(predicted([create, far], write), "either");
+  assert.equal(predicted([{ ...create, flags: O_CREAT | O_RDWR }], write), "succeed");
+});
+
+Deno.test("the model does not promise others what the first user may do", () => {
+  const who = { afid: NOFID, uname: "root", aname: ANAME };
+  const attach: Message = { kind: "Tattach", tag: 1, fid: 1, ...who, n_uname: 1 };
+  const walk: Message = { kind: "Twalk", tag: 1, fid: 1, newfid: 2, wname: [] };
+  const mkdir = (dfid: number, name: string): Message => {
+    return { kind: "Tmkdir", tag: 1, dfid, name, mode: 0o755, gid: 0 };
+  };
+  assert.equal(predicted([attach, walk], mkdir(0, "n0")), "succeed");
+  assert.equal(predicted([attach, walk], mkdir(2, "n0")), "either");
+  assert.equal(predicted([attach, walk], mkdir(2, "folder")), "fail");
+});
+
+Deno.test("the model forgets what was done by a fid that was given back meanwhile", () => {
+  const model = begun();
+  const walk: Message = { kind: "Twalk", tag: 1, fid: 0, newfid: 1, wname: ["hello"] };
+  const write: Message = { kind: "Twrite", tag: 2, fid: 1, offset: 0n, data: new Uint8Array(9) };
+  model.apply(0, walk, null);
+  model.apply(0, { kind: "Tlopen", tag: 1, fid: 1, flags: O_RDWR }, null);
+  // Rclunk comes first, though the write was carried out before.
+  model.apply(0, { kind: "Tclunk", tag: 1, fid: 1 }, null, false, true);
+  model.apply(0, write, null, false, true);
+  assert.equal(model.isLost, true);
+});
+
+Deno.test("the model does not know of a fid that was bound and given back at once", () => {
+  const model = begun();
+  const xattr: Message = { kind: "Txattrwalk", tag: 1, fid: 0, newfid: 1, name: "" };
+  const clunk: Message = { kind: "Tclunk", tag: 1, fid: 1 };
+  model.apply(0, xattr, null, false, true);
+  assert.equal(model.predict(0, clunk).must, "either");
+  model.apply(0, clunk, null, false, true);
+  assert.equal(model.predict(0, clunk).must, "either");
 });
 
 Deno.test("collide() tells what may run at once", () => {

@@ -14,12 +14,13 @@ import {
   type Message,
   NOTAG,
   tryDecode,
+  TYPE,
   Wire,
 } from "../p9/mod.ts";
 import { bytesOf, type Case, type Step } from "./case.ts";
 import { StateCoverage, stateKey } from "./state_coverage.ts";
 import type { Fixture } from "./export.ts";
-import { changesTree, collide, fidsSet, Model } from "./model.ts";
+import { changesTree, collide, fidsSet, Model, shareFids } from "./model.ts";
 import { afterFlush } from "./oracles/flush.ts";
 import { misframed } from "./oracles/framing.ts";
 import type { Answer, Complaint, Ending, Oracle } from "./oracles/oracle.ts";
@@ -88,6 +89,8 @@ const LOOK_EVERY = 32;
 const SHORT_MS = 30;
 /** Milliseconds for an answer of a device that has a reason to stop: it cannot hang up. */
 const STOPPED_MS = 200;
+/** What a target must take of which no msize is known. */
+const FIRST_MSIZE = 4096;
 
 interface Pending {
   readonly index: number;
@@ -95,6 +98,8 @@ interface Pending {
   readonly type: number;
   readonly request: Message | null;
   isExact: boolean;
+  /** Whether its fids may have stood for something else. */
+  isShaky: boolean;
   /** Whether an answer may be missing. */
   mayWait: boolean;
   isFlushed: boolean;
@@ -158,6 +163,7 @@ export class Runner {
    */
   async run(steps: Case, mode: RunMode): Promise<Outcome> {
     const { fixtures, user, isMasked, reset } = this.#options;
+    if (mode.isFresh) await this.hangUp();
     if (this.#isDirty) reset?.();
     this.#isDirty = false;
     this.#model = new Model(fixtures, user);
@@ -169,7 +175,6 @@ export class Runner {
     this.#isServing = true;
     this.#lastKey = 0;
     this.#runs++;
-    if (mode.isFresh) await this.hangUp();
     let sent = 0;
     let last = -1;
     const isSuspicious = steps.some(isCrooked);
@@ -198,8 +203,9 @@ export class Runner {
     };
   }
 
-  /** Closes all connections. */
+  /** Closes all connections: others may talk to the target before this one does again. */
   async hangUp(): Promise<void> {
+    this.#isDirty = true;
     for (const [number, link] of this.#links.entries()) {
       this.#links[number] = null;
       await link?.raw.close();
@@ -228,8 +234,7 @@ export class Runner {
     link.last = index;
     if (step.content instanceof Uint8Array) return this.#sendRaw(link, index, bytes);
     const request = step.content;
-    const { msize } = this.#model.session(link.number);
-    if (msize > 0 && bytes.length > msize && request.kind !== "Tversion") link.mayClose = true;
+    if (bytes.length > this.#longest(link) && request.kind !== "Tversion") link.mayClose = true;
     if (!request.kind.startsWith("T") || (request.kind === "Twalk" && request.wname.length > 16)) {
       link.mayClose = true;
     }
@@ -240,11 +245,20 @@ export class Runner {
       type: bytes[4] ?? 0,
       request,
       isExact: !link.isLost,
+      isShaky: link.isLost,
       mayWait: link.isLost || isBlocking,
       isFlushed: false,
     };
     this.#collide(link, pending, request);
     link.pending.push(pending);
+  }
+
+  /** The longest frame that a target must take. */
+  #longest(link: Link): number {
+    const { msize, hasVersion, isLost } = this.#model.session(link.number);
+    const isChanging = link.pending.some(({ request }) => request?.kind === "Tversion");
+    const known = isLost || (!hasVersion && msize === 0) ? FIRST_MSIZE : msize;
+    return isChanging ? Math.min(known, FIRST_MSIZE) : known;
   }
 
   #sendRaw(link: Link, index: number, bytes: Uint8Array): void {
@@ -267,6 +281,7 @@ export class Runner {
         type: bytes[4] ?? 0,
         request: null,
         isExact: false,
+        isShaky: true,
         mayWait: false,
         isFlushed: false,
       };
@@ -274,6 +289,7 @@ export class Runner {
     }
     for (const pending of link.pending) {
       pending.isExact = false;
+      pending.isShaky = true;
       if (link.isLost) pending.mayWait = true;
     }
   }
@@ -286,13 +302,16 @@ export class Runner {
         const before = each.request;
         if (before === null) {
           pending.isExact = false;
+          if (other === link) pending.isShaky = true;
           continue;
         }
         let collides = collide(request, before, other === link);
         if (other === link) {
+          if (shareFids(request, before)) pending.isShaky = each.isShaky = true;
           if (each.tag === pending.tag) {
             // One of the two may be answered in place of the other, or neither.
             each.mayWait = pending.mayWait = collides = true;
+            each.isShaky = pending.isShaky = true;
             link.mayClose = true;
           }
           if (request.kind === "Tversion" || before.kind === "Tversion") {
@@ -421,7 +440,9 @@ export class Runner {
     }
     const [pending] = link.pending.splice(at, 1) as [Pending];
     const reply = tryDecode(new Wire(frame), 0, frame.length, "9P2000.L") ??
-      tryDecode(new Wire(frame), 0, frame.length, "9P2000.u");
+      tryDecode(new Wire(frame), 0, frame.length, "9P2000.u") ??
+      // A version that is refused may have been one of the first dialect.
+      (type === TYPE.Rerror ? tryDecode(new Wire(frame), 0, frame.length, "9P2000") : null);
     if (this.#isRecording) {
       this.#record(pending.index, reply === null ? `raw 0x${frame.toHex()}` : show(reply));
     }
@@ -458,7 +479,7 @@ export class Runner {
       return;
     }
     if (changesTree(request)) this.#isDirty = true;
-    this.#model.apply(link.number, request, reply, pending.isExact);
+    this.#model.apply(link.number, request, reply, pending.isExact, pending.isShaky);
   }
 
   #judge(link: Link, pending: Pending, request: Message, reply: Message, frame: Uint8Array): void {

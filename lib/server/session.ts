@@ -447,6 +447,7 @@ export class Session implements Receiver {
       if (dialect !== "unknown") this.#dialect = dialect;
       this.#fail(exchange, TYPE.Tversion, message.tag, errno("EMSGSIZE"));
       this.#dialect = null;
+      this.msize = FIRST_MSIZE;
       return;
     }
     const msize = Math.min(message.msize, this.limits.msize);

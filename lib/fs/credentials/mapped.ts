@@ -385,7 +385,12 @@ export abstract class MappedCredentials implements Credentials {
     return name.startsWith("user.") && !name.startsWith(PREFIX) ? name : null;
   }
 
-  /** Sets `#now` to what the client sees of a file. */
+  /** What the client sees of the file that `look` has seen. */
+  protected get seen(): Readonly<Ownership> {
+    return this.#now;
+  }
+
+  /** Sets `seen` to what the client sees of a file. */
   protected look(place: Place): number {
     const { found } = this;
     const now = this.#now;

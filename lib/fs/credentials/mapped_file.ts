@@ -155,21 +155,22 @@ class MappedFileCredentials extends MappedCredentials {
   }
 
   protected override store(place: Place, changes: Kept): number {
-    const { name, memo } = place;
+    const { name } = place;
     const folder = place.folderHandle();
-    const { ino, nlink } = this.found;
-    if (nlink === 0 && memo !== null) {
+    const { ino, nlink, ctimeSec, ctimeNsec } = this.found;
+    const isSettled = false;
+    const memo = changed({ ...this.seen, ctimeSec, ctimeNsec, ino, isSettled }, changes);
+    if (nlink === 0) {
       // A file without a name has nothing beside it: what it was lives on as long as it does.
-      place.memo = changed(memo, changes);
+      place.memo = memo;
       return 0;
     }
-    return this.#within(folder, LOCK_EX, true, (meta) => {
+    place.memo = null;
+    const result = this.#within(folder, LOCK_EX, true, (meta) => {
       const isNamed = name === ROOT || this.#leadsTo(folder, name, ino);
       // What is kept of a file that has lost this name is beside another one.
       const at = isNamed ? name : this.#otherName(folder, ino);
       if (at === null) return -ESTALE;
-      // Where the name still leads to it, it is read again; else only we can remember.
-      place.memo = isNamed || memo === null ? null : changed(memo, changes);
       const old = this.#old;
       const result = this.#read(folder, meta, at, old);
       if (result < 0) return result;
@@ -180,6 +181,8 @@ class MappedFileCredentials extends MappedCredentials {
         rdev: old.rdev,
       });
     });
+    if (result >= 0) place.memo = memo;
+    return result;
   }
 
   /** The file of metadata, and that it is there: it may be younger than what the disk has. */
