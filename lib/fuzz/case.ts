@@ -78,7 +78,8 @@ export function formatCase(
 const NONE: ReadonlyMap<number, readonly string[]> = new Map();
 
 /** Lines of golden conversations that are not for those who only send. */
-const IGNORED = /^(?:#|$|serve\b|end$|close$|any \{|repeat\b|list\b|hold\b|release\b|R[a-z]+\s)/;
+const GOLDEN =
+  /^(?:serve\b|clause\b|end$|close$|any \{|repeat\b|list\b|hold\b|release\b|R[a-z]+\s)/;
 
 /**
  * Parses a case. Also takes the golden conversations of this project, of which it keeps what is sent.
@@ -89,6 +90,8 @@ export function parseCase(text: string): Step[] {
   const steps: Step[] = [];
   let connection = 0;
   let isTogether = false;
+  // In any other text an R-message is there to be sent.
+  const isGolden = /^serve\b/m.test(text);
   text.split("\n").forEach((whole, index) => {
     const line = whole.trim();
     const say = (what: string): SyntaxError =>
@@ -107,7 +110,7 @@ export function parseCase(text: string): Step[] {
       const hex = line.slice(4).replaceAll(/\s/g, "").replace(/^0x/, "");
       if (!/^(?:[0-9a-f]{2})*$/i.test(hex)) throw say("no bytes in hex");
       add(Uint8Array.fromHex(hex));
-    } else if (!IGNORED.test(line)) {
+    } else if (line !== "" && !line.startsWith("#") && !(isGolden && GOLDEN.test(line))) {
       // Variables of golden conversations stand for what an answer had.
       if (/=\[?\$(?!aname")/.test(line)) return;
       try {

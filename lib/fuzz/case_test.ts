@@ -24,6 +24,7 @@ Deno.test("parseCase() reads what formatCase() prints", () => {
     { ...alone(VERSION, 2), isJoined: true },
     alone(Uint8Array.of(3, 0, 0, 0), 2),
     alone({ kind: "Tclunk", tag: 4, fid: 7 }),
+    alone({ kind: "Rclunk", tag: 5 }),
   ];
   const text = formatCase(steps, new Map([[4, ["Rclunk tag=4"]]]));
   assert.deepEqual(parseCase(text), steps);
@@ -34,6 +35,7 @@ Deno.test("parseCase() reads what formatCase() prints", () => {
 Deno.test("parseCase() keeps what golden conversations send", () => {
   const text = `# about
 serve any
+clause version(5)
 Tversion tag=NOTAG msize=8192 version="9P2000.L"
 Rversion tag=NOTAG msize=8192 version="9P2000.L"
 any {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { bytesOf } from "./case.ts";
+import { UNGUIDED, UnguidedCases } from "./engine_model.ts";
 import { FIXTURES } from "./export.ts";
 import { generateCase, type GenerateOptions } from "./generate.ts";
 import { Sweep } from "./sweep.ts";
@@ -15,8 +16,9 @@ const OPTIONS: GenerateOptions = {
 
 function digest(options: GenerateOptions, count: number): string {
   const hash = createHash("sha256");
+  const cases = new UnguidedCases(options);
   for (let index = 0; index < count; index++) {
-    for (const step of generateCase(options, index)) {
+    for (const step of cases.case(index)) {
       hash.update(`${step.connection}${step.isJoined}`).update(bytesOf(step, ""));
     }
   }
@@ -24,9 +26,9 @@ function digest(options: GenerateOptions, count: number): string {
 }
 
 /** In the short profile fewer, which take a second. */
-const MANY = Deno.env.get("VIRTFS_TEST_PROFILE") === "full" ? 10_000 : 1000;
+const MANY = Deno.env.get("VIRTFS_TEST_PROFILE") === "full" ? UNGUIDED : 1500;
 
-Deno.test(`generateCase() makes the same ${MANY} cases of the same seed`, () => {
+Deno.test(`a run makes the same ${MANY} cases of the same seed`, () => {
   const first = digest(OPTIONS, MANY);
   assert.equal(digest(OPTIONS, MANY), first);
   assert.notEqual(digest({ ...OPTIONS, seed: 8 }, 100), digest(OPTIONS, 100));
@@ -62,5 +64,17 @@ Deno.test("a sweep has every cut, and sizes that lie only where a stream can car
   // Tlink with the length of a name and nothing of the name.
   assert.ok(hexes(true).has("110000004601000000000000000000" + "0200"));
   assert.ok(hexes(true).has("00000000") && !hexes(false).has("00000000"));
+  // Tread of as much as a number can say: of a file with something in it, a folder, and attributes.
+  const sweep = new Sweep(1, true, 0);
+  const before = new Set<string>();
+  for (let i = 0; i < sweep.length; i++) {
+    const steps = sweep.case(i);
+    const last = steps.at(-1)?.content;
+    if (last === undefined || last instanceof Uint8Array) continue;
+    if (last.kind !== "Tread" || last.count !== 2 ** 32 - 1) continue;
+    const said = steps.at(-2)?.content;
+    if (said !== undefined && !(said instanceof Uint8Array)) before.add(said.kind);
+  }
+  assert.deepEqual([...before].sort(), ["Tlcreate", "Tlopen", "Txattrcreate", "Txattrwalk"]);
   assert.notDeepEqual(new Sweep(1, true, 0).case(0), new Sweep(2, true, 0).case(0));
 });

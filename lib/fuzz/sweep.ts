@@ -12,6 +12,7 @@ import {
   type Message,
   NOFID,
   NOTAG,
+  O_RDWR,
   Wire,
 } from "../p9/mod.ts";
 import { ANAME, type Step, stepOf } from "./case.ts";
@@ -76,19 +77,42 @@ const CREATE: Message = {
   gid: 0,
 };
 
-/** What must come before messages that mean something for an open fid only. */
-const BEFORE: Readonly<Record<string, Message>> = {
-  Treaddir: OPEN,
-  Tread: CREATE,
-  Twrite: CREATE,
-  Tfsync: CREATE,
-  Tlock: CREATE,
-  Tgetlock: CREATE,
+/** Makes the fid one of a file with something in it, and opens that. */
+const FILE: readonly Message[] = [
+  { kind: "Twalk", tag: TAG, fid: 0, newfid: 0, wname: ["pattern"] },
+  { kind: "Tlopen", tag: TAG, fid: 0, flags: O_RDWR },
+];
+/** Makes the fid one of a list of attributes. */
+const LIST: readonly Message[] = [
+  { kind: "Twalk", tag: TAG, fid: 0, newfid: 1, wname: [] },
+  { kind: "Txattrcreate", tag: TAG, fid: 1, name: "user.a", attr_size: 0n, flags: 0 },
+  { kind: "Tclunk", tag: TAG, fid: 1 },
+  { kind: "Txattrwalk", tag: TAG, fid: 0, newfid: 0, name: "" },
+];
+/** Makes the fid one of an attribute that is to be written. */
+const ATTRIBUTE: readonly Message[] = [
+  { kind: "Txattrcreate", tag: TAG, fid: 0, name: "user.a", attr_size: 4n, flags: 0 },
+];
+
+/**
+ * What must come before messages that mean something for an open fid only: the first is for all that
+ * is wrong with them, the others are for their numbers.
+ */
+const BEFORE: Readonly<Record<string, readonly (readonly Message[])[]>> = {
+  Treaddir: [[OPEN], FILE, LIST],
+  Tread: [[CREATE], FILE, [OPEN], LIST, ATTRIBUTE],
+  Twrite: [[CREATE], FILE, [OPEN], LIST, ATTRIBUTE],
+  Tfsync: [[CREATE], FILE, [OPEN], ATTRIBUTE],
+  Tlock: [[CREATE], FILE, [OPEN]],
+  Tgetlock: [[CREATE], FILE, [OPEN]],
+  Tclunk: [[], FILE, ATTRIBUTE],
+  Tremove: [[], FILE, ATTRIBUTE],
+  Tsetattr: [[], FILE],
 };
 
 interface Odd {
   readonly bytes: Uint8Array;
-  readonly before: Message | null;
+  readonly before: readonly Message[];
 }
 
 /** A message with each of its names in turn being none. */
@@ -112,7 +136,7 @@ const ODD_NAMES: readonly string[] = ["", ".", "..", "../outside", "/", "a\0b", 
 function makeAll(isStream: boolean): Odd[] {
   const all: Odd[] = [];
   for (const message of TEMPLATES) {
-    const before = BEFORE[message.kind] ?? null;
+    const [before = [], ...others] = BEFORE[message.kind] ?? [];
     const frame = encode(message, "9P2000.L");
     const spans = fieldOffsets(new Wire(frame), 0, frame.length, "9P2000.L");
     const cuts = new Set<number>();
@@ -125,9 +149,10 @@ function makeAll(isStream: boolean): Odd[] {
         for (let i = 0; i < width; i++) {
           bytes[offset + i] = Number((value >> BigInt(8 * i)) & 0xffn);
         }
-        all.push({ bytes, before });
+        for (const each of [before, ...others]) all.push({ bytes, before: each });
       }
     }
+    for (const each of others) all.push({ bytes: frame, before: each });
     for (const end of cuts) {
       if (end < HEADER_SIZE || end >= frame.length) continue;
       const bytes = frame.slice(0, end);
@@ -140,14 +165,14 @@ function makeAll(isStream: boolean): Odd[] {
     longer[0] = longer.length;
     all.push({ bytes: longer, before });
   }
-  for (const reply of REPLIES) all.push({ bytes: reply, before: null });
+  for (const reply of REPLIES) all.push({ bytes: reply, before: [] });
   for (const type of STRANGE_TYPES) {
-    all.push({ bytes: Uint8Array.of(7, 0, 0, 0, type, TAG, 0), before: null });
+    all.push({ bytes: Uint8Array.of(7, 0, 0, 0, type, TAG, 0), before: [] });
   }
   for (let size = 0; isStream && size < HEADER_SIZE; size++) {
     all.push({
       bytes: Uint8Array.of(size, 0, 0, 0, 0, 0, 0).subarray(0, Math.max(4, size)),
-      before: null,
+      before: [],
     });
   }
   return all;
@@ -191,7 +216,7 @@ export class Sweep {
         n_uname: this.#user,
       },
     ];
-    if (before !== null) session.push(before);
+    session.push(...before);
     return [
       ...session.map((content) => ({ connection: 0, content, isJoined: false })),
       stepOf(bytes),
