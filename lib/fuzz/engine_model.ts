@@ -134,6 +134,8 @@ class Campaign {
   readonly #findings = new Map<string, Found>();
   readonly #old: ReadonlySet<string>;
   readonly #masks = new Set<string>();
+  /** Ends of the target to which no odd message is needed. */
+  readonly #unmasked = new Set<string>();
   readonly #kept: Case[] = [];
   readonly #begun = performance.now();
   readonly #verdicts: Record<Verdict, number> = {
@@ -252,8 +254,20 @@ class Campaign {
     return signature !== undefined && this.#masks.has(signature);
   }
 
-  /** Leaves out what is like a step from now on. */
-  mask(step: Step | undefined): void {
+  /** Leaves out what is like the step that ended the target, and what that was made of. */
+  maskFound(bucket: string, shortest: Step | undefined, first: Step | undefined): void {
+    // Nothing is wrong with the message itself: odd ones of its kind may show something else.
+    if (shortest !== undefined && signatureOf(shortest) === undefined) this.#unmasked.add(bucket);
+    else this.#mask(shortest);
+    this.maskAs(bucket, first);
+  }
+
+  /** Leaves out what is like a step that ended the target as one before it. */
+  maskAs(bucket: string, step: Step | undefined): void {
+    if (!this.#unmasked.has(bucket)) this.#mask(step);
+  }
+
+  #mask(step: Step | undefined): void {
     const signature = step === undefined ? undefined : signatureOf(step);
     if (signature !== undefined) this.#masks.add(signature);
   }
@@ -407,10 +421,13 @@ class Job {
   async #look(steps: Case, complaint: Complaint, origin: string): Promise<void> {
     const blamed = await this.#blame(steps, complaint);
     const cause = bucketOf(blamed.complaint);
-    if (complaint.oracle === "process") {
-      this.#campaign.mask(blamed.steps.at(-1));
+    const isEnd = complaint.oracle === "process";
+    if (isEnd) {
       const bucket = bucketAt(cause, blamed.isRepeated ? blamed.steps : []);
-      if (this.#campaign.isKnownBucket(bucket)) return await this.#revive();
+      if (this.#campaign.isKnownBucket(bucket)) {
+        this.#campaign.maskAs(bucket, blamed.steps.at(-1));
+        return await this.#revive();
+      }
     }
     this.#isWanted = (each) => bucketOf(each) === cause;
     const { verify, patienceMs } = this.#options;
@@ -432,8 +449,8 @@ class Job {
       failed++;
       answers = outcome.answers;
     }
-    if (complaint.oracle === "process") this.#campaign.mask(best.at(-1));
     const bucket = bucketAt(cause, failed > 0 ? best : []);
+    if (isEnd) this.#campaign.maskFound(bucket, best.at(-1), blamed.steps.at(-1));
     const finding = {
       oracle: blamed.complaint.oracle,
       engine: "model" as const,
