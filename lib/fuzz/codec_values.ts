@@ -64,7 +64,17 @@ const BYTE_NAMES: readonly (readonly number[])[] = [
 
 const TEXT_NAMES: readonly string[] = [
   ...["", ".", "..", "...", "a", "b", "c", "dir", "file", "data", "lock", "link"],
-  ...["/", "//", "a/b", "/etc/passwd", "../x", "..\\x", "../../../../etc/passwd", "a/..", "./a"],
+  ...[
+    "/",
+    "//",
+    "a/b",
+    "/nonexistent/file",
+    "../x",
+    "..\\x",
+    "../../../../nonexistent/file",
+    "a/..",
+    "./a",
+  ],
   ...["\0", "a\0b", "..\0", "\n", "a\nb", "\x1b[2J", "%s%n", "$(id)", "-rf", "~", "*", "CON"],
   ...[".virtfs_metadata", "user.virtfs.mode", "system.posix_acl_access", "security.capability"],
   ...["user.", "trusted.x", "é", "e\u0301", "😀", "\u202e", "\u2028", "\ufeff"],

@@ -406,7 +406,7 @@ class Generation {
         const symtgt = random.pick([
           "hello",
           "../outside",
-          "/etc/passwd",
+          "/nonexistent/file",
           "..",
           "n0",
           "link",
@@ -418,14 +418,16 @@ class Generation {
         const dfid = this.#folder();
         const type = random.pick([S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, 0, 0o170000]);
         const mode = type | this.#mode();
+        // A server may open what it makes: null, zero and full, and block devices that nobody has.
+        const isCharacter = type === S_IFCHR;
         return {
           kind,
           tag,
           dfid,
           name: this.#newName(dfid),
           mode,
-          major: random.oneIn(2) ? 1 : random.below(300),
-          minor: random.below(10),
+          major: isCharacter ? 1 : 0,
+          minor: isCharacter ? random.pick([3, 5, 7]) : random.below(10),
           gid: this.#gid(),
         };
       }
