@@ -125,9 +125,9 @@ Deno.test("fuzzModel() has nothing against our server, and leaves nothing outsid
     transport: "unix",
     securityModel: "none",
   });
-  const report = await fuzzModel(optionsFor(target, exported, 1000));
+  const report = await fuzzModel(optionsFor(target, exported, 2000));
   assert.deepEqual(report.findings.map(({ reproducer }) => reproducer), []);
-  assert.equal(report.cases, 1000);
+  assert.equal(report.cases, 2000);
   assert.ok(report.messages > 1000 && report.pairs > 500, JSON.stringify(report));
   assert.equal(exported.trespass(), undefined);
 });
