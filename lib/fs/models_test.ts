@@ -314,6 +314,22 @@ for (const model of [mappedXattrCredentials, mappedFileCredentials]) {
     }
   });
 
+  modelTest("links a file of the host's, of which nothing is kept", model, (its) => {
+    const { root, path, other } = its;
+    Deno.writeTextFileSync(`${path}/theirs`, "");
+    const node = root.walk("theirs", CLIENT_ROOT);
+    root.link("again", node, CLIENT_ROOT);
+    const again = root.walk("again", CLIENT_ROOT);
+    again.setAttributes({ mode: 0o4711, uid: 12 }, CLIENT_ROOT);
+    for (const each of [node, again]) {
+      const { mode, uid } = each.attributes(CLIENT_ROOT);
+      assert.deepEqual([mode & 0o7777, uid], [0o4711, 12]);
+      each.release();
+    }
+    const next = other(model());
+    for (const name of ["theirs", "again"]) assert.match(seen(next, name), /^104711 12:/);
+  });
+
   modelTest("leaves nothing on the host that acts for anybody", model, ({ root, path }) => {
     makeAll(root, CLIENT_ROOT);
     for (const name of ["file", "folder", "char", "plain"]) {

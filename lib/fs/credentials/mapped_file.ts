@@ -109,13 +109,16 @@ export function formatMetadata({ uid, gid, mode, rdev }: Readonly<Kept>): string
   return text;
 }
 
+/** What is kept of a file that is just what the host has. */
+const NOTHING_KEPT: Readonly<Kept> = { mode: -1, uid: -1, gid: -1, rdev: -1n };
+
 class MappedFileCredentials extends MappedCredentials {
   override readonly name = "mapped-file";
   /** The file of metadata as it was looked at last. */
   readonly #source: Statx = new Statx();
   /** The entry that a name led to last. */
   readonly #entry: Statx = new Statx();
-  readonly #old: Kept = { mode: -1, uid: -1, gid: -1, rdev: -1n };
+  readonly #old: Kept = { ...NOTHING_KEPT };
   #root = -1;
 
   override start(root: number): number {
@@ -220,10 +223,19 @@ class MappedFileCredentials extends MappedCredentials {
       if (this.#has(folder, name)) return -EEXIST;
       // What is kept of the root lies elsewhere, so the kernel might find something else wrong.
       if (this.#isFolder(target)) return -EPERM;
+      const { ino } = this.#entry;
+      const at = this.#leadsTo(from, target.name, ino)
+        ? target.name
+        : this.#otherName(from, ino) ?? target.name;
       return this.#intending({ folder: this.#path(folder), name }, () => {
         unlinkat(meta, name, 0);
-        let result = linkat(fromMeta, target.name, meta, name, 0);
-        if (result >= 0 || result === -ENOENT) result = linkFd(target.handle(), folder, name);
+        let result = linkat(fromMeta, at, meta, name, 0);
+        if (result === -ENOENT) {
+          // Nothing is kept of it yet: what comes later has to be there for both names.
+          result = this.#write(from, fromMeta, at, NOTHING_KEPT);
+          if (result >= 0) result = linkat(fromMeta, at, meta, name, 0);
+        }
+        if (result >= 0) result = linkFd(target.handle(), folder, name);
         if (result < 0) unlinkat(meta, name, 0);
         return result;
       });
