@@ -527,6 +527,10 @@ class BridgeSession implements Receiver {
       const code = size === R_LERROR_SIZE ? input.wire.view.getUint32(at + 7, true) : -1;
       this.#environment.counts.fail(entry.type, code);
     } else if (type === TYPE.Rerror) this.#environment.counts.fail(entry.type, -1);
+    // Refused: whether a session is left is the server's business, and what it takes then as well.
+    if (entry.type === TYPE.Tversion && type !== TYPE.Rversion) {
+      this.msize = Math.max(this.msize, FIRST_MSIZE);
+    }
     if (size > exchange.room) {
       this.#fail(exchange, entry.type, entry.tag, errno("EMSGSIZE").code);
       return;
