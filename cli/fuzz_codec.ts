@@ -17,6 +17,7 @@ import { EXIT, type Output } from "./output.ts";
 
 interface CodecWords extends EngineOptions, TargetOptions {
   readonly unguided?: boolean;
+  readonly jobs: number;
   readonly verify: number;
   readonly corpus?: string;
 }
@@ -38,6 +39,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     ).argument("[TARGET]"),
   )
     .option("--unguided", "without coverage, which takes --allow-sys")
+    .option("--jobs <N>", "threads through our codec", wholeNumber(1, 64), 1)
     .option("--verify <N>", "how often to try a finding again, alone", wholeNumber(1, 1000), 5)
     .option("--corpus <FOLDER>", "keep findings there, with their reproducers");
   if (!parseEngineWords(command, args)) return EXIT.done;
@@ -58,7 +60,11 @@ export async function run(args: readonly string[], output: Output): Promise<numb
     return tellFindings(output, `${cases} frames in ${seconds.toFixed(1)} s`, findings);
   }
   const isGuided = options.unguided !== true;
-  const { cases, seconds, corpus, findings } = await runCodec({ ...limits, isGuided });
+  const { cases, seconds, corpus, findings } = await runCodec({
+    ...limits,
+    jobs: options.jobs,
+    isGuided,
+  });
   keep(options.corpus, findings, "", { seconds, cases });
   const speed = Math.round(cases / Math.max(seconds, 0.001));
   const summary = `${cases} cases in ${seconds.toFixed(1)} s (${speed}/s), ${corpus.length} kept`;

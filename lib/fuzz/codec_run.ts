@@ -28,6 +28,8 @@ export interface CodecOptions {
   readonly runs?: number;
   /** Milliseconds to go on; 10,000 by default. */
   readonly timeMs?: number;
+  /** Threads that share the cases out among them; 1 by default. */
+  readonly jobs?: number;
   /** Dialects; all by default. */
   readonly dialects?: readonly Dialect[];
   /** Whether coverage guides; true by default. It takes `--allow-sys`. */
@@ -48,20 +50,23 @@ export interface CodecOptions {
 export interface CodecReport {
   /** Cases that were tried. */
   readonly cases: number;
-  /** Seconds that it took, without starting the thread. */
+  /** Seconds that it took, without starting threads. */
   readonly seconds: number;
   /** Characters of our codec's source that have run; 0 without coverage. */
   readonly covered: number;
   /** Frames that reached something new. */
   readonly corpus: readonly CodecSpecimen[];
   /**
-   * Hash over the first `DIGEST_CASES` cases, or all if there were fewer: it depends on
-   * the seed and the dialects alone.
+   * Hash over the first `DIGEST_CASES` cases, or all of the first thread if there were fewer: it
+   * depends on the seed and the dialects alone.
    */
   readonly digest: number;
   /** What is wrong. */
   readonly findings: readonly Finding[];
 }
+
+/** Cases of a seed: their numbers are passed on between threads with 32 bits. */
+const MAX_CASES = 2 ** 31 - 1;
 
 const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
 
@@ -74,31 +79,57 @@ const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
  * ```
  */
 export async function runCodec(options: CodecOptions = {}): Promise<CodecReport> {
-  const run = new CodecRun(options);
-  return await run.all();
+  const { jobs = 1, runs: cases = MAX_CASES, onProgress } = options;
+  const share = Math.ceil(cases / jobs);
+  const runs: CodecRun[] = [];
+  const tell = (): void => onProgress?.(together(runs));
+  for (let from = 0; from < cases; from += share) {
+    runs.push(new CodecRun(options, from, Math.min(from + share, cases), tell));
+  }
+  await Promise.all(runs.map((run) => run.all()));
+  return together(runs);
 }
 
+/** What came of all threads. */
+function together(runs: readonly CodecRun[]): CodecReport {
+  const reports = runs.map(({ report }) => report);
+  const findings = reports.flatMap((report) => report.findings);
+  return {
+    cases: reports.reduce((sum, { cases }) => sum + cases, 0),
+    seconds: Math.max(0, ...reports.map(({ seconds }) => seconds)),
+    covered: Math.max(0, ...reports.map(({ covered }) => covered)),
+    corpus: [...new Set(reports.flatMap(({ corpus }) => corpus))],
+    digest: reports[0]?.digest ?? 0,
+    findings: [...new Map(findings.map((finding) => [finding.bucket, finding])).values()],
+  };
+}
+
+/** One thread's share of the cases. */
 class CodecRun {
   readonly #options: CodecOptions;
   readonly #seed: number;
+  readonly #from: number;
   readonly #last: number;
+  readonly #tell: () => void;
   readonly #findings = new Map<string, Finding>();
   readonly #corpus: CodecSpecimen[];
-  #next = 0;
+  #next: number;
   #seconds = 0;
   #covered = 0;
   #digest = 0;
 
-  constructor(options: CodecOptions) {
+  constructor(options: CodecOptions, from: number, last: number, tell: () => void) {
     this.#options = options;
     this.#seed = options.seed ?? 1;
-    this.#last = options.runs ?? Number.MAX_SAFE_INTEGER;
+    this.#from = this.#next = from;
+    this.#last = last;
+    this.#tell = tell;
     this.#corpus = [...options.corpus ?? []];
   }
 
-  get #report(): CodecReport {
+  get report(): CodecReport {
     return {
-      cases: this.#next,
+      cases: this.#next - this.#from,
       seconds: this.#seconds,
       covered: this.#covered,
       corpus: this.#corpus,
@@ -107,7 +138,7 @@ class CodecRun {
     };
   }
 
-  async all(): Promise<CodecReport> {
+  async all(): Promise<void> {
     const timeMs = this.#options.timeMs ?? 10_000;
     const { signal } = this.#options;
     while (this.#next < this.#last && signal?.aborted !== true) {
@@ -116,12 +147,11 @@ class CodecRun {
       // Only a hang ends a thread before it is done; the next one goes on behind the case.
       if (await this.#thread(left)) break;
     }
-    return this.#report;
   }
 
   /** Run a thread until it is done, which is true, or hangs. */
   async #thread(timeMs: number): Promise<boolean> {
-    const { hangMs = 2000, signal, onProgress } = this.#options;
+    const { hangMs = 2000, signal } = this.#options;
     const shared = new Int32Array(new SharedArrayBuffer(SHARED.BYTES * 4 + SHARED_BYTES));
     const task: CodecTask = {
       seed: this.#seed,
@@ -145,7 +175,7 @@ class CodecRun {
       if (before.digest === 0) this.#digest = data.digest;
       this.#corpus.push(...data.found);
       caught.push(...data.caught);
-      onProgress?.(this.#report);
+      this.#tell();
       if (data.isDone) done.resolve(true);
     };
     worker.onerror = (event) => {

@@ -144,6 +144,15 @@ Deno.test("runCodec() finds nothing in our codec, and does the same again", asyn
   assert.notEqual(else_.digest, one.digest);
 });
 
+Deno.test("runCodec() shares its cases out among threads", async () => {
+  const options = { seed: 4, timeMs: 60_000, hangMs: 20_000, isGuided: false };
+  const [{ digest }, shared] = await Promise.all([
+    runCodec({ ...options, runs: 500 }),
+    runCodec({ ...options, runs: 1499, jobs: 3 }),
+  ]);
+  assert.deepEqual([shared.cases, shared.digest, shared.findings], [1499, digest, []]);
+});
+
 Deno.test("runCodecFrames() finds nothing in our server", async () => {
   const server = new Server({
     ...DEFAULT_LIMITS,
