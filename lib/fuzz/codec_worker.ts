@@ -19,7 +19,7 @@ import {
 } from "./codec_task.ts";
 import { Dice, mixSeed } from "./dice.ts";
 
-/** Cases between two looks at coverage, among the first cases and later. */
+/** Cases between two looks at coverage, among a thread's first cases and later. */
 const BATCHES = { early: 250, late: 8000 };
 /** Every so many cases go through the slow checks. */
 const THOROUGH = 64;
@@ -76,9 +76,10 @@ async function run(task: CodecTask): Promise<void> {
     if (coverage === undefined) return;
     let [low, high] = [from, to];
     while (high - low > 1) {
-      const middle = low + high >> 1;
+      const middle = low + (high - low >> 1);
       for (let i = low; i < middle; i++) {
         make(i, known);
+        Atomics.store(shared, SHARED.CASE, i);
         oracle.check(maker.bytes, maker.length, maker.dialect, i % THOROUGH === 0);
       }
       if (await coverage.hasLast()) high = middle;
@@ -105,7 +106,7 @@ async function run(task: CodecTask): Promise<void> {
   let lastTold = started;
   await coverage?.take();
   while (index < end && Atomics.load(shared, SHARED.STOP) === 0) {
-    const batch = index < DIGEST_CASES ? BATCHES.early : BATCHES.late;
+    const batch = index - task.from < DIGEST_CASES ? BATCHES.early : BATCHES.late;
     const to = Math.min(end, index + batch);
     const known = corpus.length;
     for (let i = index; i < to; i++) {
