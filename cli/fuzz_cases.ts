@@ -78,7 +78,7 @@ export async function replay(args: readonly string[], output: Output): Promise<n
       continue;
     }
     const { steps } = readCase(path);
-    opened ??= stack.use(await open(options));
+    opened ??= stack.use(await open(options, output));
     for (let i = 0; i < options.times; i++) {
       const { complaint, answers } = await opened.replayer.run(steps);
       if (i === 0) output.out(formatCase(steps, answers));
@@ -126,7 +126,7 @@ export async function min(args: readonly string[], output: Output): Promise<numb
     .option("--time <SECONDS>", "how long to try", wholeNumber(1, 86_400), 60);
   if (!parseFuzzWords(command, args)) return EXIT.done;
   const options = command.opts<MinWords>();
-  await using opened = await open(options);
+  await using opened = await open(options, output);
   const { steps } = readCase(command.args[0] ?? "");
   const shorter = await opened.replayer.shorten(steps, options.time * 1000);
   if (shorter === null) {
@@ -144,12 +144,15 @@ export async function min(args: readonly string[], output: Output): Promise<numb
 /** A server, and what holds cases with it. */
 type Opened = AsyncDisposable & { readonly replayer: Replayer };
 
-async function open(options: TargetOptions & { readonly target?: string }): Promise<Opened> {
+async function open(
+  options: TargetOptions & { readonly target?: string },
+  output: Output,
+): Promise<Opened> {
   umask(0);
   const profile = profileOf(options.profile);
   const stack = new AsyncDisposableStack();
   try {
-    const subject = await openSubject(options.target, options, stack);
+    const subject = await openSubject(options.target, options, stack, output);
     const replayer = new Replayer({
       subject,
       profile,

@@ -48,7 +48,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   const limits = { ...limitsOf(options), verify: options.verify };
   if (word !== undefined || options.spawn !== undefined) {
     await using stack = new AsyncDisposableStack();
-    const { target, aname } = await openSubject(word, options, stack);
+    const { target, aname } = await openSubject(word, options, stack, output);
     const patienceMs = options.timeout;
     const { cases, seconds, findings } = await runCodecFrames({
       ...limits,

@@ -28,6 +28,7 @@ import {
   type Verdict,
 } from "../lib/fuzz/mod.ts";
 import { umask } from "../lib/linux/mod.ts";
+import { tellUnconfined, UNCONFINED } from "./fuzz_words.ts";
 import { EXIT, type Output, paint, Progress, type Style, writeJson } from "./output.ts";
 
 /** The words of the command are wrong. */
@@ -39,6 +40,7 @@ class ConformUsageError extends Error {
 interface Options {
   readonly spawn?: string;
   readonly to?: string;
+  readonly unconfined?: boolean;
   readonly scratch?: string;
   readonly against?: string;
   readonly againstSpawn?: string;
@@ -71,6 +73,7 @@ function commandFor(output: Output): Command {
     .argument("[TARGET]")
     .option("--spawn <COMMAND>", "start the server, and start it again when it dies")
     .option("--to <ADDRESS>", "where the spawned server listens", "unix://{socket}")
+    .option("--unconfined", UNCONFINED)
     .option("--scratch <FOLDER>", "folder that the target exports; EVERYTHING IN IT IS REMOVED")
     .option("--against <TARGET>", "compare the answers of this server; own means ours")
     .option("--against-spawn <COMMAND>", "the same, with a server that is started")
@@ -141,10 +144,16 @@ export async function run(
     return await tell(ownResults(word.slice(4), scripts, options, abort), scripts, options, output);
   }
   await using targets = new AsyncDisposableStack();
-  const [target, host] = await open(word, options.spawn, options, targets);
+  const [target, host] = await open(word, options.spawn, options, targets, output);
   const aname = filled(options.aname, host, "");
   if (options.against !== undefined || options.againstSpawn !== undefined) {
-    const [other, otherHost] = await open(options.against, options.againstSpawn, options, targets);
+    const [other, otherHost] = await open(
+      options.against,
+      options.againstSpawn,
+      options,
+      targets,
+      output,
+    );
     const anames = [aname, filled(options.againstAname, otherHost, "")] as const;
     const patienceMs = options.timeout;
     const comparisons = compareByScripts([target, other], scripts, {
@@ -200,6 +209,7 @@ async function open(
   spawn: string | undefined,
   options: Options,
   targets: AsyncDisposableStack,
+  output: Output,
 ): Promise<[Target, HostView | undefined]> {
   if (word === undefined && spawn === undefined) {
     throw new ConformUsageError("a target is missing: an address, or --spawn");
@@ -211,7 +221,10 @@ async function open(
     const command = spawn.split(/\s+/).filter((part) => part !== "").map((part) =>
       filled(part, host, socket)
     );
-    return [targets.use(await SpawnedTarget.start({ command, address, host })), host];
+    const isUnconfined = options.unconfined === true;
+    const target = targets.use(await SpawnedTarget.start({ command, address, host, isUnconfined }));
+    tellUnconfined(target, output);
+    return [target, host];
   }
   const name = word ?? "";
   if (/^own(?::(?:unix|tcp|vhost-user))?$/.test(name)) {

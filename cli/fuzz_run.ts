@@ -169,7 +169,9 @@ async function fuzz(
   }
   await using stack = new AsyncDisposableStack();
   const subjects: Subject[] = [];
-  for (let i = 0; i < options.jobs; i++) subjects.push(await openSubject(word, options, stack));
+  for (let i = 0; i < options.jobs; i++) {
+    subjects.push(await openSubject(word, options, stack, output));
+  }
   using progress = new Progress(output);
   output.err(`virtfs fuzz: ${subjects[0]?.target.name}, seed ${seed}\n`);
   return await fuzzModel({

@@ -33,6 +33,8 @@ export interface TargetOptions {
   readonly spawn?: string;
   /** Where that listens. */
   readonly to: string;
+  /** Whether it may change whatever its user may. */
+  readonly unconfined?: boolean;
   /** Name of the tree. */
   readonly aname: string;
   /** Habits. */
@@ -53,6 +55,8 @@ export interface TargetOptions {
   readonly scratch?: boolean;
 }
 
+/** What `--unconfined` does. */
+export const UNCONFINED = "let the spawned server change whatever its user may";
 /** How our own server can keep owners and modes. */
 export const MODELS: readonly SecurityModel[] = [
   "none",
@@ -76,6 +80,7 @@ export function withTarget(command: Command): Command {
   return command
     .option("--spawn <COMMAND>", "start the server, and start it again when it dies")
     .option("--to <ADDRESS>", "where the spawned server listens", "unix://{socket}")
+    .option("--unconfined", UNCONFINED)
     .option("--aname <NAME>", "the target's name of the tree; of --spawn often {export}", "")
     .option("--profile <NAME>", `habits: ${PROFILES.map(({ name }) => name).join(", ")}`, "linux")
     .option("--off <LIST>", "oracles to leave out, with commas between", oracleList)
@@ -145,17 +150,19 @@ export function userOf({ uid }: TargetOptions): number {
  *
  * @param word Its address; `own:unix`, `own:tcp`, `own:vhost-user` or nothing for a server of ours.
  * @param stack Ends it.
+ * @param output Is told when it is not confined.
  */
 export async function openSubject(
   word: string | undefined,
   options: TargetOptions,
   stack: AsyncDisposableStack,
+  output: Output,
 ): Promise<Subject> {
   if (options.spawn !== undefined) {
     if (word !== undefined) {
       throw new FuzzUsageError(`"${word}" is not looked at: say it with --to`);
     }
-    return await spawnSubject(options.spawn, options, stack);
+    return await spawnSubject(options.spawn, options, stack, output);
   }
   const own = /^own(?::(unix|tcp|vhost-user))?$/.exec(word ?? "own");
   if (own !== null) {
@@ -187,6 +194,7 @@ async function spawnSubject(
   spawn: string,
   options: TargetOptions,
   stack: AsyncDisposableStack,
+  output: Output,
 ): Promise<Subject> {
   const exported = stack.use(new TemporaryExport(true));
   const port = String(freePort());
@@ -198,8 +206,18 @@ async function spawnSubject(
     throw new FuzzUsageError(`${options.to} is not where a program of ours listens`);
   }
   const command = spawn.split(/\s+/).filter((part) => part !== "").map(fill);
-  const target = stack.use(await SpawnedTarget.start({ command, address, host: exported }));
+  const isUnconfined = options.unconfined === true;
+  const target = stack.use(
+    await SpawnedTarget.start({ command, address, host: exported, isUnconfined }),
+  );
+  tellUnconfined(target, output);
   return { target, exported, aname: fill(options.aname), isOurs: false };
+}
+
+/** Says it if a server is not confined. */
+export function tellUnconfined({ unconfined }: SpawnedTarget, output: Output): void {
+  if (unconfined === "") return;
+  output.err(`the server is NOT CONFINED, it may change files of this machine: ${unconfined}\n`);
 }
 
 function addressOf(text: string): ReturnType<typeof parseTargetAddress> {

@@ -13,6 +13,7 @@ import {
   dialDevice,
   parseDialAddress,
 } from "../transport/mod.ts";
+import { Confinement, ConfinementError } from "./confinement.ts";
 import { isComplaint, isRunning, resourcesOf } from "./process_state.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { RawStream } from "./raw_stream.ts";
@@ -113,8 +114,10 @@ export interface SpawnOptions {
   readonly command: readonly string[];
   /** Where it listens when it runs. */
   readonly address: TargetAddress;
-  /** The export, if we can see it. */
-  readonly host?: HostView;
+  /** The export, which we can see. The folder around it is all that the program may change. */
+  readonly host: HostView & { readonly around: string };
+  /** Whether it may change whatever its user may. */
+  readonly isUnconfined?: boolean;
 }
 
 /** A program that we start, watch, and start again. */
@@ -126,31 +129,61 @@ export class SpawnedTarget implements Target {
   /** A device serves one machine. */
   readonly maxConnections: number;
   /** The export from behind. */
-  readonly host?: HostView;
+  readonly host: HostView;
   /** It can. */
   readonly canRestart: boolean = true;
+  /** Why it may change what is outside of its export; empty if it may not. */
+  readonly unconfined: string;
   readonly #options: SpawnOptions;
+  readonly #confinement: Confinement | null;
   #child: Deno.ChildProcess | null = null;
   #status: Deno.CommandStatus | null = null;
   #ended: Promise<void> = Promise.resolve();
   #lines: string[] = [];
 
-  private constructor(options: SpawnOptions) {
+  private constructor(options: SpawnOptions, confinement: Confinement | null, unconfined: string) {
     this.#options = options;
+    this.#confinement = confinement;
+    this.unconfined = unconfined;
     this.name = options.address.name;
     this.isStream = options.address.kind === "socket";
     this.maxConnections = this.isStream ? 4 : 1;
-    if (options.host !== undefined) this.host = options.host;
+    this.host = options.host;
   }
 
   /**
    * Starts a program and waits until it takes connections.
    *
+   * It can change nothing but the folder around its export. Where we may not see to that, and are
+   * not root, it runs nevertheless.
+   *
    * @throws {Error} If it does not; the message has what it said.
    */
   static async start(options: SpawnOptions): Promise<SpawnedTarget> {
-    const target = new SpawnedTarget(options);
-    await target.restart();
+    let confinement: Confinement | null = null;
+    let unconfined = options.isUnconfined === true ? "as you wish" : "";
+    if (unconfined === "") {
+      try {
+        confinement = await Confinement.make(options.host.around, options.command);
+      } catch (error) {
+        if (!(error instanceof ConfinementError)) throw error;
+        unconfined = error.message;
+        if (getuid() === 0) {
+          throw new Error(
+            `Cannot confine what runs as root: ${unconfined}; say --unconfined if it may change ` +
+              "everything",
+            { cause: error },
+          );
+        }
+      }
+    }
+    const target = new SpawnedTarget(options, confinement, unconfined);
+    try {
+      await target.restart();
+    } catch (error) {
+      await confinement?.[Symbol.asyncDispose]();
+      throw error;
+    }
     return target;
   }
 
@@ -188,22 +221,23 @@ export class SpawnedTarget implements Target {
   /** Ends it and starts it afresh. */
   async restart(): Promise<void> {
     await this.#end();
-    const [program = "", ...args] = this.#options.command;
+    const { command, host } = this.#options;
+    const [name = ""] = command;
+    const [program = "", ...args] = this.#confinement?.enter(command) ?? command;
     this.#lines = [];
     this.#status = null;
     let child: Deno.ChildProcess;
     try {
-      // Where it dies it may leave a core.
-      const cwd = this.#options.host?.around ?? "/";
       child = new Deno.Command(program, {
         args,
-        cwd,
+        // Where it dies it may leave a core.
+        cwd: host.around,
         stdin: "null",
         stdout: "piped",
         stderr: "piped",
       }).spawn();
     } catch (cause) {
-      throw new Error(`Cannot start "${program}": ${reasonOf(cause)}`, { cause });
+      throw new Error(`Cannot start "${name}": ${reasonOf(cause)}`, { cause });
     }
     this.#child = child;
     const lines = this.#lines;
@@ -223,7 +257,7 @@ export class SpawnedTarget implements Target {
         await this.#end();
         const what = isLate ? `it does not listen at ${this.name}` : `it ended with ${exit?.code}`;
         throw new Error(
-          `Cannot start "${program}": ${what}${lines.length > 0 ? "; " : ""}${
+          `Cannot start "${name}": ${what}${lines.length > 0 ? "; " : ""}${
             lines.slice(-3).join("; ")
           }`,
         );
@@ -240,6 +274,7 @@ export class SpawnedTarget implements Target {
   /** Ends the program. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end();
+    await this.#confinement?.[Symbol.asyncDispose]();
   }
 
   async #end(): Promise<void> {
