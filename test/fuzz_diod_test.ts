@@ -16,7 +16,7 @@ Deno.test({
     assertTools(["diod"]);
     const corpus = Deno.makeTempDirSync({ prefix: "virtfs-fuzz-diod-" });
     try {
-      // One case only: whatever leads out of the export must not be sent to a server of this machine.
+      // One case, and one oracle.
       const off = ["--off", "confinement,hang,framing,counts,errors,fids,data,qids,resources"];
       const limits = ["--runs", "1", "--verify", "2", "--corpus", corpus];
       const fuzzed = await virtfs("fuzz", ...DIOD, ...SEED, ...off, ...limits);
