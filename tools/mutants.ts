@@ -230,6 +230,8 @@ export function tableOf(
     const reason = mutants.find((each) => each.name === name)?.equivalent ?? "";
     return reason === "" ? "" : `. Nobody can see it: ${reason}`;
   };
+  const canBeSeen = ({ name, oracle }: Trial): boolean =>
+    oracle !== undefined || reasonOf(name) === "";
   const survivors = trials.filter(({ oracle }) => oracle === undefined);
   return `# Mutants
 
@@ -245,7 +247,10 @@ whether they are found or not.
   again.
 - Tried: ${trials.length} of ${total}. Found: ${share(trials)}; bugs of others ${
     share(trials.filter((each) => !isLot(each)))
-  }, drawn by lot ${share(trials.filter(isLot))}.
+  }, drawn by lot ${
+    share(trials.filter(isLot))
+  }. Without those that nobody can see, for the reasons below:
+  ${share(trials.filter(canBeSeen))}.
 - Seconds until found: median ${short(median)}, most ${short(times.at(-1) ?? 0)}, of ${SECONDS} that
   each may take over all engines, start included.
 
