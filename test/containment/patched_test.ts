@@ -6,7 +6,7 @@ import { type Patch, PatchedProject } from "./patched.ts";
 
 const RACE_MS = 300;
 /** Most attempts of one attack. */
-const ATTEMPTS = 80;
+const ATTEMPTS = 300;
 
 const NODE = "lib/fs/host_node.ts";
 
