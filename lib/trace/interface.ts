@@ -86,8 +86,11 @@ export async function captureInterface(
     if (!socket.drain(taker)) await epollWaitAsync(epoll.number, events, WAIT_MS);
     else await new Promise((resolve) => setTimeout(resolve, 0));
   }
-  // The last packets may be in a block that is not handed over yet.
-  await epollWaitAsync(epoll.number, events, WAIT_MS);
+  // The last packets may be in a block that is not handed over yet, behind one that is.
+  const end = performance.now() + WAIT_MS;
+  for (let left = WAIT_MS; left > 0; left = end - performance.now()) {
+    if (!socket.drain(taker)) await epollWaitAsync(epoll.number, events, Math.ceil(left));
+  }
   socket.drain(taker);
   return socket.counts();
 }
