@@ -6,7 +6,7 @@ import { type Patch, PatchedProject } from "./patched.ts";
 
 const RACE_MS = 300;
 /** Most attempts of one attack. */
-const ATTEMPTS = 300;
+const ATTEMPTS = 80;
 
 const NODE = "lib/fs/host_node.ts";
 
@@ -21,7 +21,8 @@ const FLAWS: readonly [what: string, patches: readonly Patch[], noticed: readonl
     "opens files by name",
     [[
       NODE,
-      "shared.openAgain(this.handle(), flags)",
+      // With the thread that serves, and with helpers.
+      /shared\.openAgain\((?:this\.)?handle(?:\(\))?, flags\)/g,
       'openat(this.folderHandle(), this.#name === "/" ? "." : this.#name, flags, 0)',
     ]],
     [
