@@ -21,11 +21,18 @@ export function resourcesOf(pid: number): Resources | undefined {
   }
 }
 
-/** Whether a process is there and no zombie. */
+/** Of the flags in /proc/PID/stat: the kernel is taking the process apart (PF_EXITING). */
+const EXITING = 0x4;
+
+/**
+ * Whether a process is there, no zombie, and not about to be one: the kernel closes the connections of
+ * the dying before it says that they are dead.
+ */
 export function isRunning(pid: number): boolean {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return !/^[ZX]/.test(fields[0] ?? "") && (Number(fields[6]) & EXITING) === 0;
   } catch {
     return false;
   }

@@ -21,8 +21,10 @@ import type { Health, HostView, RawConnection, Resources, Target } from "./targe
 
 /** Longest wait for a program to listen, in milliseconds. */
 const START_MS = 10_000;
-/** Longest wait for a program to die that has closed all connections, in milliseconds. */
-const DYING_MS = 300;
+/** Longest wait for a program to be dead that the kernel is taking apart, in milliseconds. */
+const DYING_MS = 10_000;
+/** Longest wait for the last words of the dead, whose children may hold the pipe, in milliseconds. */
+const LAST_WORDS_MS = 300;
 /** Lines of a program that are remembered. */
 const MAX_LINES = 200;
 const DEVICE = "vhost-user://";
@@ -199,7 +201,6 @@ export class SpawnedTarget implements Target {
 
   /** How it is. */
   async health(): Promise<Health> {
-    // The kernel closes the connections of a dying process before its parent hears of it.
     const until = performance.now() + DYING_MS;
     if (!isRunning(this.pid)) {
       while (this.#status === null && performance.now() < until) await sleep(1);
@@ -207,7 +208,7 @@ export class SpawnedTarget implements Target {
     const complaints = this.#lines.filter(isComplaint);
     if (this.#status === null) return { isAlive: true, end: "", complaints };
     // What it said last may still be in the pipe.
-    await atMost(this.#ended, DYING_MS);
+    await atMost(this.#ended, LAST_WORDS_MS);
     const { signal, code } = this.#status;
     const end = signal === null ? `exit ${code}` : signal;
     return { isAlive: false, end, complaints: this.#lines.filter(isComplaint) };
@@ -286,7 +287,7 @@ export class SpawnedTarget implements Target {
       // It has ended by itself.
     }
     await child.status;
-    await atMost(this.#ended, DYING_MS);
+    await atMost(this.#ended, LAST_WORDS_MS);
     this.#child = null;
   }
 }
