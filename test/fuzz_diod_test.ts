@@ -5,7 +5,7 @@ import { assertTools, requireTools } from "./guest/missing.ts";
 import { virtfs } from "./virtfs.ts";
 
 const SPAWN = "diod -f -n -N -u 0 -L stderr -l {socket} -e {export}";
-const DIOD = ["--spawn", SPAWN, "--aname", "{export}", "--profile", "diod", "--timeout", "1000"];
+const DIOD = ["--spawn", SPAWN, "--aname", "{export}", "--profile", "diod", "--timeout", "5000"];
 /** Begins with an R-message: see `fuzz show --seed 29 --case 0`. */
 const SEED = ["--seed", "29"];
 
