@@ -329,6 +329,14 @@ export class Session implements Required<Omit<Observer, "exchange" | "transactio
       return this.#unasked(state, frame, type, tag);
     }
     const errno = isError ? errnoOf(frame, state.dialect, type) : 0;
+    // A client that does not wait for the reply to its walk asks about what is no fid yet.
+    if (pending.path === "" && pending.fid !== NOFID) {
+      pending.path = state.fids.pathOf(pending.fid);
+      if (pending.path !== "") {
+        pending.subject = state.fids.subjectOf(pending.fid);
+        if (this.#wantsMessages) pending.paths = this.#pathsOf(state, pending, pending.message);
+      }
+    }
     const half = this.#halfOf(state, frame, pending.subject);
     if (!isError && type === pending.type + 1) this.#commit(state, pending, frame);
     if (pending.type === TYPE.Tclunk) state.fids.drop(pending.fid);

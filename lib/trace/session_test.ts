@@ -49,6 +49,25 @@ const cases: readonly Case[] = [
     ],
   },
   {
+    what: "what is asked of a fid before its walk is answered",
+    said: [
+      'Twalk tag=1 fid=1 newfid=3 wname=["x"]',
+      'Twalk tag=2 fid=3 newfid=4 wname=["y"]',
+      "Tlopen tag=3 fid=4 flags=0",
+      "Tclunk tag=4 fid=4",
+      "Rwalk tag=1 wqid=[80.0.5]",
+      "Rwalk tag=2 wqid=[0.0.6]",
+      "Rlopen tag=3 qid=0.0.6 iounit=0",
+      "Rclunk tag=4",
+    ],
+    lines: [
+      'Twalk(fid=1</d>, newfid=3, ["x"]) = 1 [QTDIR.0.5]',
+      'Twalk(fid=3</d/x>, newfid=4, ["y"]) = 1 [QTFILE.0.6]',
+      "Tlopen(fid=4</d/x/y>, O_RDONLY) = {qid=QTFILE.0.6, iounit=0}",
+      "Tclunk(fid=4</d/x/y>) = 0",
+    ],
+  },
+  {
     what: "a walk up, not past the root",
     said: [
       'Twalk tag=0 fid=1 newfid=3 wname=["..", "..", "d"]',
