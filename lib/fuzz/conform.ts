@@ -19,6 +19,7 @@ import {
   type ScriptOptions,
   type ScriptTarget,
 } from "./script.ts";
+import type { Errors } from "./profiles.ts";
 import { LINKS, SEED, seedAnew } from "./script_files.ts";
 import type { RawConnection, Target } from "./target.ts";
 import type { Finding, OracleName, Severity, Verdict } from "./types.ts";
@@ -47,8 +48,8 @@ export interface CaseResult {
 export interface ConformProfile {
   /** Names of cases and texts of failures that are told as XFAIL. */
   readonly known: readonly RegExp[];
-  /** Whether any error will do where there must be one. */
-  readonly anyErrno: boolean;
+  /** Errors that it has in place of others. */
+  readonly instead: Errors;
 }
 
 /** Options of {@linkcode conform}. */
@@ -121,9 +122,11 @@ function acceptance(
       return isRaw() || MAY_HANG_UP.has(error.ecode) ? "refused" : "wrong";
     }
     if (error === undefined || have.kind !== "Rlerror" || have.tag !== error.tag) return "wrong";
-    if (profile.anyErrno || have.ecode === error.ecode) return "same";
+    if (have.ecode === error.ecode) return "same";
     const name = (Object.keys(ERRNO) as ErrnoName[]).find((name) => ERRNO[name] === error.ecode);
-    const others = name === undefined ? [] : ALTERNATIVES[name] ?? [];
+    const others = name === undefined
+      ? []
+      : [...ALTERNATIVES[name] ?? [], ...profile.instead[name] ?? []];
     return others.some((other) => ERRNO[other] === have.ecode) ? "same" : "wrong";
   };
 }

@@ -147,6 +147,8 @@ const UNKNOWN_FID = fail("the fid is not known", ["EBADF"], "fids");
 /** Where more than the fid may be wrong, any of the errors is right. */
 const UNKNOWN_FID_OR_ELSE = fail("the fid is not known", null, "fids");
 const IN_USE = fail("the new fid is in use", ["EBADF", "EINVAL", "EEXIST", "EBUSY"], "fids");
+/** Where names may be wrong too, any of the errors is right. */
+const IN_USE_OR_ELSE = fail("the new fid is in use", null, "fids");
 const IS_OPEN = fail("the fid is open", ["EBADF", "EINVAL", "EBUSY"], "fids");
 const NOT_OPEN = fail("the fid is not open", ["EBADF", "EINVAL", "EACCES"], "fids");
 const NOT_FOLDER = fail("it is no folder", ["ENOTDIR", "EINVAL", "EBADF", "EOPNOTSUPP"]);
@@ -384,7 +386,9 @@ export class Model {
     if (fid === null) return UNKNOWN_FID;
     const { newfid, wname } = message;
     if (newfid === NOFID || session.doubtful.has(newfid)) return EITHER;
-    if (newfid !== message.fid && session.fids.has(newfid)) return IN_USE;
+    if (newfid !== message.fid && session.fids.has(newfid)) {
+      return wname.length === 0 ? IN_USE : IN_USE_OR_ELSE;
+    }
     if (wname.length > 16) return fail("a walk has at most 16 names", null, "counts");
     if (fid === "unsure" || fid.node === null) return EITHER;
     if (fid.state.startsWith("xattr")) return EITHER;

@@ -4,6 +4,7 @@
  * @module
  */
 import { ERRNO, errnoName } from "../../p9/mod.ts";
+import { fits } from "../profiles.ts";
 import type { OracleName } from "../types.ts";
 import type { Answer, Complaint } from "./oracle.ts";
 
@@ -46,11 +47,7 @@ export function judgePrediction(oracle: OracleName, answer: Answer): Complaint |
     };
   }
   const { errors } = prediction;
-  if (
-    errors === null || profile.anyErrno || errors.includes(reply.ecode) || SCARCE.has(reply.ecode)
-  ) {
-    return null;
-  }
+  if (errors === null || fits(profile, errors, reply.ecode) || SCARCE.has(reply.ecode)) return null;
   const name = errnoName(reply.ecode) ?? String(reply.ecode);
   return {
     oracle,
