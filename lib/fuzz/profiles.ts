@@ -38,8 +38,15 @@ export const PROFILES: readonly Profile[] = [
     about: "diod: EIO for fids that are unknown or in another state, ENOENT below a file",
     off: [],
     known: [],
-    // Measured with 1.0.24.
-    instead: { EBADF: ["EIO"], ENOTDIR: ["EIO", "ENOENT"], EISDIR: ["EIO"] },
+    // Measured with 1.0.24, which has no Tunlinkat.
+    instead: {
+      EBADF: ["EIO"],
+      ENOTDIR: ["EIO", "ENOENT", "EOPNOTSUPP"],
+      EISDIR: ["EIO", "EBUSY", "EOPNOTSUPP"],
+      EINVAL: ["EOPNOTSUPP"],
+      ENOTEMPTY: ["EOPNOTSUPP"],
+      ENOENT: ["EOPNOTSUPP"],
+    },
   },
   {
     name: "qemu",
