@@ -20,6 +20,9 @@ export const HOST_ADDRESS = "10.0.2.2";
 
 /** Bytes of the console that are kept for messages. */
 const CONSOLE_TAIL = 64 * 1024;
+/** Lines of the console in a message; those of a panic, from where it says why. */
+const TAIL_LINES = 40;
+const PANIC_LINES = 100;
 
 /** Any way in which a guest failed as a whole, or one of its jobs did not end. */
 export class GuestFailure extends Error {
@@ -33,11 +36,21 @@ export class GuestFailure extends Error {
    * @param console The end of the console.
    */
   constructor(message: string, console: string) {
-    const tail = console.trimEnd().split("\n").slice(-40).join("\n");
+    const tail = tailOf(console).join("\n");
     super(`${message}\nend of the console:\n${tail || "(empty)"}`);
     this.name = new.target.name;
     this.console = console;
   }
+}
+
+/** The last lines of a console, or those from a panic on: its stack may be longer. */
+function tailOf(console: string): string[] {
+  const lines = console.trimEnd().split("\n");
+  const panic = lines.findIndex((line) => line.includes("Kernel panic"));
+  const tail = lines.length - TAIL_LINES;
+  return panic < 0 || panic >= tail
+    ? lines.slice(Math.max(0, tail))
+    : lines.slice(panic, panic + PANIC_LINES);
 }
 
 /** The guest did not come up: QEMU refused to start, or init was not ready in time. */

@@ -101,6 +101,16 @@ Deno.test({
   },
 });
 
+Deno.test("a failure shows the end of the console, and a panic from its first line", () => {
+  const stack = Array.from({ length: 60 }, (_, i) => `[ 4.${i}] frame ${i}`);
+  const console = ["booted", "[ 4.0] Kernel panic - not syncing: bad", ...stack].join("\n");
+  const { message } = new GuestPanic("Cannot use it", console);
+  assert.match(message, /console:\n\[ 4\.0\] Kernel panic - not syncing: bad\n/);
+  assert.match(message, /frame 59$/);
+  const other = new GuestExit("Cannot use it", stack.join("\n"));
+  assert.match(other.message, /console:\n\[ 4\.20\] frame 20\n/);
+});
+
 Deno.test({
   name: "a panic is named and carries the console",
   ignore,
