@@ -9,6 +9,7 @@ import {
   formatStatistics,
   givenUp,
   type LaunchOptions,
+  type ListenAddress,
   outOfReach,
   parseConfiguration,
   type ReadContext,
@@ -53,6 +54,8 @@ export interface ServeHost extends PlanHost {
   messages(): Promise<readonly string[]>;
   /** Has the process restrained; it starts anew for that. Says what holds. */
   launch(options: LaunchOptions): SandboxState;
+  /** Throws an error with one line if it cannot listen at all of these addresses. */
+  tryListening(addresses: readonly ListenAddress[]): Promise<void>;
   /** Starts a server. */
   startServer(
     configuration: ServeConfiguration,
@@ -87,7 +90,11 @@ const OWN_OPTIONS = [
     group: "Telling",
     doc: "bytes of what is read and written in it, of each message; or all (default: 32)",
   },
-  { flags: "--dry-run", group: "Telling", doc: "check everything, tell what would start, and end" },
+  {
+    flags: "--dry-run",
+    group: "Telling",
+    doc: "check everything, addresses too, tell what would start, and end",
+  },
 ];
 
 /**
@@ -127,6 +134,9 @@ async function serve(args: readonly string[], host: ServeHost): Promise<number> 
   const settings = await readSettings(said, file, context);
   const plan = planServe(settings, host);
   if (words.options.dryRun === true) {
+    const { listen, devices } = plan.configuration;
+    const sockets = devices.map(({ socket }) => socket);
+    await host.tryListening([...listen, ...sockets, ...(plan.metrics ? [plan.metrics] : [])]);
     tell(host, words, plan, plannedAddresses(plan));
     return EXIT.done;
   }

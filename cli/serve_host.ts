@@ -5,7 +5,8 @@
  */
 import { transactions } from "../lib/p9/mod.ts";
 import { hasUserXattrs } from "../lib/fs/mod.ts";
-import { launch, notifyManager, startServer } from "../lib/serve/mod.ts";
+import { deliverAs, SIGUSR1, SIGUSR2 } from "../lib/linux/mod.ts";
+import { launch, notifyManager, startServer, tryListening } from "../lib/serve/mod.ts";
 import type { Output } from "./output.ts";
 import type { ServeHost } from "./serve.ts";
 
@@ -33,14 +34,30 @@ export function processHost(output: Output): ServeHost {
       Promise.resolve(transactions().filter(({ t }) => t !== null).map(({ name }) => `T${name}`)),
     launch: (options) => launch({ ...options, ...(manager === undefined ? {} : { manager }) }),
     startServer,
+    tryListening,
     notify(state) {
       if (manager !== undefined) notifyManager(manager, state);
     },
     onSignal(signal, listener) {
-      Deno.addSignalListener(signal, listener);
-      return () => Deno.removeSignalListener(signal, listener);
+      return signal === "SIGUSR1" ? onUserSignal(listener) : listen(signal, listener);
     },
   };
+}
+
+function listen(signal: Deno.Signal, listener: () => void): () => void {
+  Deno.addSignalListener(signal, listener);
+  return () => Deno.removeSignalListener(signal, listener);
+}
+
+/**
+ * Listens to SIGUSR1 so that Deno does not: half a second after its start it would open a debugger's
+ * port at that signal, through which every user of the machine could do what the server may.
+ */
+function onUserSignal(listener: () => void): () => void {
+  // With a listener now, Deno sets no handler of its own later.
+  const removers = [listen("SIGUSR1", () => {}), listen("SIGUSR2", listener)];
+  if (deliverAs(SIGUSR1, SIGUSR2) < 0) removers.push(listen("SIGUSR1", listener));
+  return () => removers.forEach((remove) => remove());
 }
 
 /** Looks at a folder, and into it: one that may not be searched is as good as empty. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   type LaunchOptions,
+  type ListenAddress,
   type LogEvent,
   NO_SANDBOX,
   type RunningServer,
@@ -85,6 +86,7 @@ class FakeHost implements ServeHost {
   readonly addresses = ["192.0.2.1"];
   readonly started: ServeConfiguration[] = [];
   readonly launches: LaunchOptions[] = [];
+  tried: readonly ListenAddress[] = [];
   sandbox: SandboxState = NO_SANDBOX;
   server: FakeServer | undefined;
   log: (event: LogEvent) => void = () => {};
@@ -134,6 +136,11 @@ class FakeHost implements ServeHost {
   launch(options: LaunchOptions): SandboxState {
     this.launches.push(options);
     return this.sandbox;
+  }
+
+  tryListening(addresses: readonly ListenAddress[]): Promise<void> {
+    this.tried = addresses;
+    return this.refusal === undefined ? Promise.resolve() : Promise.reject(this.refusal);
   }
 
   async startServer(
@@ -301,6 +308,23 @@ Deno.test("serve --dry-run tells what would start, and starts nothing", async ()
   assert.match(host.stdout, /read-only, security model mapped-xattr\)/);
   assert.match(host.stdout, /^Would listen on tcp:\/\/127\.0\.0\.1:5640$/m);
   assert.equal(host.started.length, 0);
+});
+
+Deno.test("serve --dry-run tells which socket cannot be had", async () => {
+  const host = new FakeHost();
+  host.refusal = new Error("Cannot listen on tcp://127.0.0.1:5640: the address is in use");
+  const words = [
+    FOLDER,
+    "--listen",
+    "tcp://127.0.0.1:5640",
+    "--listen",
+    "vhost-user:///run/x.sock",
+  ];
+  const [code] = await ends([...words, "--metrics", "tcp://127.0.0.1:9564", "--dry-run"], host);
+  assert.equal(code, EXIT.failed);
+  assert.equal(host.stderr, `virtfs serve: ${host.refusal.message}\n`);
+  assert.equal(host.stdout, "");
+  assert.deepEqual(host.tried.map(({ kind }) => kind), ["tcp", "unix", "tcp"]);
 });
 
 Deno.test("serve tells people what it serves, for whom, where, and how to mount it", async () => {

@@ -315,6 +315,20 @@ Deno.test("virtfs serve in a sandbox fails with one line where there is no place
   assert.equal(code, 1);
 });
 
+Deno.test("virtfs serve --dry-run sees that an address is taken, and leaves nothing", async () => {
+  using folder = new Folder();
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const tcp = `tcp://127.0.0.1:${taken.addr.port}`;
+  const words = ["serve", folder.export, "--dry-run", "--listen", `unix://${folder.socket}`];
+  const refused = await virtfs(...words, "--listen", tcp);
+  assert.equal(refused.stderr, `virtfs serve: Cannot listen on ${tcp}: the address is in use\n`);
+  assert.equal(refused.code, 1);
+  const free = await virtfs(...words);
+  assert.match(free.stdout, /^Would listen on unix:/m);
+  assert.equal(free.code, 0);
+  assert.equal(exists(folder.socket), false);
+});
+
 Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async () => {
   using folder = new Folder();
   await using server = new Virtfs([
@@ -334,6 +348,23 @@ Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async (
   assert.equal(await health.text(), "ok\n");
   server.kill("SIGUSR1");
   await server.said(/^Tattach +1 +0$/m);
+});
+
+Deno.test("virtfs serve opens no debugger's port at SIGUSR1", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs([
+    "serve",
+    folder.export,
+    "--sandbox=off",
+    `--listen=unix://${folder.socket}`,
+  ]);
+  await server.said(/To mount:/);
+  // Deno begins to listen half a second after its start.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  server.kill("SIGUSR1");
+  await server.said(/^up +\d+ s$/m);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.doesNotMatch(server.stderr, /debugger|inspector/i);
 });
 
 Deno.test("virtfs serve refuses changes with --read-only and messages with --disable", async () => {

@@ -21,6 +21,7 @@ import {
   read,
   SIGINT,
   SIGTERM,
+  SIGUSR1,
   SIGXFSZ,
   umask,
 } from "../linux/mod.ts";
@@ -206,6 +207,7 @@ async function main(): Promise<void> {
   // Whoever started us decides when we end: Ctrl-C and systemd signal the whole group.
   ignoreSignal(SIGINT);
   ignoreSignal(SIGTERM);
+  ignoreSignal(SIGUSR1);
   ignoreSignal(SIGXFSZ);
   umask(0);
   settleSignals();

@@ -49,5 +49,5 @@ export type {
   Squash,
   Statistics,
 } from "./types.ts";
-export { type StartOptions, startServer } from "./server.ts";
+export { type StartOptions, startServer, tryListening } from "./server.ts";
 export type { TraceOptions } from "./tracing.ts";

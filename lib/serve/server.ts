@@ -47,6 +47,7 @@ import { Refusals } from "./refusals.ts";
 import { Repeated } from "./repeated.ts";
 import {
   DEFAULT_MEMORY,
+  type ListenAddress,
   type LogEvent,
   type RunningServer,
   type ServeConfiguration,
@@ -489,6 +490,20 @@ class Running implements RunningServer {
       messages,
       errors,
     };
+  }
+}
+
+/**
+ * Listens everywhere at once and stops again, to see whether a server could. Sockets that this
+ * process was started with are left alone.
+ *
+ * @throws {Error} With one line, if it cannot listen.
+ */
+export async function tryListening(addresses: readonly ListenAddress[]): Promise<void> {
+  requireLinux("serve");
+  using stack = new DisposableStack();
+  for (const address of addresses) {
+    if (address.kind !== "fd") stack.use(await listen(address));
   }
 }
 
