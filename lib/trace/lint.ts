@@ -228,7 +228,8 @@ export class Lint implements Observer {
       const left = [...state.fids].filter(([, { gone }]) => gone === Infinity);
       const [first] = left;
       if (first !== undefined) {
-        const example = `fid ${first[0]} (${pathText(first[1].path)})`;
+        const { path } = first[1];
+        const example = `fid ${first[0]}${path === "" ? "" : ` (${pathText(path)})`}`;
         const what = left.length === 1
           ? `${example} was not clunked`
           : `${left.length} fids were not clunked, ${example} among them`;
