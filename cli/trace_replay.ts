@@ -5,7 +5,7 @@
  */
 import { Command } from "commander";
 import { formatReplay, Recording, Session } from "../lib/trace/mod.ts";
-import { dial, type DialAddress, parseDialAddress } from "../lib/transport/mod.ts";
+import { type Channel, dial, type DialAddress, parseDialAddress } from "../lib/transport/mod.ts";
 import {
   BenchUsageError as UsageError,
   decimal,
@@ -87,7 +87,7 @@ async function replay(args: readonly string[], output: Output): Promise<number> 
     if (!reading.isKnown) return null;
     signal.throwIfAborted();
     return await recording.replay({
-      connect: () => dial(address),
+      connect: () => dialOrSay(to, address),
       speed,
       timeoutMs: timeout * 1000,
       signal,
@@ -106,5 +106,14 @@ function addressOf(text: string): DialAddress {
     return parseDialAddress(text);
   } catch (error) {
     throw error instanceof TypeError ? new UsageError(error.message) : error;
+  }
+}
+
+async function dialOrSay(text: string, address: DialAddress): Promise<Channel> {
+  try {
+    return await dial(address);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot replay to ${text}: ${why}`, { cause: error });
   }
 }
