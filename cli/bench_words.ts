@@ -15,10 +15,15 @@ export class BenchUsageError extends Error {
 /** Starts a command: its help and errors go where they belong. */
 export function benchCommand(name: string, description: string, output: Output): Command {
   return new Command(`virtfs bench ${name}`)
-    .description(description)
+    .description(flowed(description))
     .helpOption("-h, --help", "show this help")
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: () => {}, getOutHasColors: () => false });
+}
+
+/** Joins the lines of each paragraph, for the help to break them anew; indented lines stay. */
+export function flowed(description: string): string {
+  return description.replaceAll(/(?<!\n)\n(?![\n ])/g, " ");
 }
 
 /**

@@ -64,8 +64,8 @@ function commandFor(output: Output): Command {
     .description(
       "Hold named cases, each with the rule that it checks, with a 9P server.\n\n" +
         "TARGET: tcp://HOST:PORT, unix:///PATH, vhost-user:///PATH, or a server of ours, which has " +
-        `to\nanswer exactly as the cases say: own:${OWN.join(", own:")}.\n\n` +
-        "Most cases need their files in the export: with --spawn it is a temporary folder, with\n" +
+        `to answer exactly as the cases say: own:${OWN.join(", own:")}.\n\n` +
+        "Most cases need their files in the export: with --spawn it is a temporary folder, with " +
         "--scratch the one that you name. Otherwise they are skipped.\n\n" +
         "In --spawn and --aname, {export} stands for the folder and {socket} for a path to listen at.",
     )

@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { Finding } from "../lib/fuzz/mod.ts";
+import { flowed } from "./bench_words.ts";
 import { EXIT, oneLine, type Output } from "./output.ts";
 
 /** Exit code of a run that found something. */
@@ -29,7 +30,7 @@ export interface EngineOptions {
 /** A command with the options that every engine has. */
 export function engineCommand(name: string, description: string, output: Output): Command {
   return new Command(`virtfs fuzz ${name}`)
-    .description(description)
+    .description(flowed(description))
     .helpOption("-h, --help", "show this help")
     .option("--seed <N>", "the same seed makes the same cases", wholeNumber, 1)
     .option("--time <SECONDS>", "when to end", wholeNumber, 10)

@@ -18,7 +18,7 @@ import {
   TemporaryExport,
 } from "../lib/fuzz/mod.ts";
 import type { SecurityModel } from "../lib/serve/mod.ts";
-import { usageText, wholeNumber } from "./bench_words.ts";
+import { flowed, usageText, wholeNumber } from "./bench_words.ts";
 import type { Output } from "./output.ts";
 
 /** The words of a command are wrong. */
@@ -69,7 +69,7 @@ const ORACLES = Object.keys(MODEL_ORACLES) as OracleName[];
 /** Starts a command of `fuzz`. */
 export function fuzzCommand(name: string, description: string, output: Output): Command {
   return new Command(`virtfs fuzz${name === "" ? "" : ` ${name}`}`)
-    .description(description)
+    .description(flowed(description))
     .helpOption("-h, --help", "show this help")
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: () => {}, getOutHasColors: () => false });

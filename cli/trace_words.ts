@@ -107,7 +107,7 @@ export function traceCommand(output: Output): Command {
   const command = new Command("virtfs trace")
     .description(
       "Show what 9P clients and servers say to each other, a line for each request and its reply.\n\n" +
-        "FILE is a capture of tcpdump or Wireshark (pcap or pcapng, also packed with gzip), or " +
+        "FILE is a capture of tcpdump or Wireshark (pcap or pcapng, also packed with gzip or zstd), or " +
         "what trace --format json wrote, or a log: of the kernel's tracepoints 9p_* or of QEMU's " +
         "v9fs_*. - is standard input.\n\n" +
         "trace replay FILE --to ADDRESS plays a capture to a server, trace diff A B compares two, and " +
