@@ -205,7 +205,7 @@ class Served {
       host.onSignal("SIGHUP", () => {
         this.#reloading = this.#reloading.then(() => this.#reload(hooks.reread));
       }),
-      host.onSignal("SIGUSR1", () => void this.#tellStatistics()),
+      host.onSignal("SIGUSR2", () => void this.#tellStatistics()),
     ];
     let metrics: MetricsServer | undefined;
     try {

@@ -5,7 +5,7 @@
  */
 import { transactions } from "../lib/p9/mod.ts";
 import { hasUserXattrs } from "../lib/fs/mod.ts";
-import { deliverAs, SIGUSR1, SIGUSR2 } from "../lib/linux/mod.ts";
+import { ignoreSignal, SIGUSR1 } from "../lib/linux/mod.ts";
 import { launch, notifyManager, startServer, tryListening } from "../lib/serve/mod.ts";
 import type { Output } from "./output.ts";
 import type { ServeHost } from "./serve.ts";
@@ -33,31 +33,31 @@ export function processHost(output: Output): ServeHost {
     messages: () =>
       Promise.resolve(transactions().filter(({ t }) => t !== null).map(({ name }) => `T${name}`)),
     launch: (options) => launch({ ...options, ...(manager === undefined ? {} : { manager }) }),
-    startServer,
+    startServer(configuration, options) {
+      refuseDebuggers();
+      return startServer(configuration, options);
+    },
     tryListening,
     notify(state) {
       if (manager !== undefined) notifyManager(manager, state);
     },
     onSignal(signal, listener) {
-      return signal === "SIGUSR1" ? onUserSignal(listener) : listen(signal, listener);
+      Deno.addSignalListener(signal, listener);
+      return () => Deno.removeSignalListener(signal, listener);
     },
   };
 }
 
-function listen(signal: Deno.Signal, listener: () => void): () => void {
-  Deno.addSignalListener(signal, listener);
-  return () => Deno.removeSignalListener(signal, listener);
-}
-
 /**
- * Listens to SIGUSR1 so that Deno does not: half a second after its start it would open a debugger's
- * port at that signal, through which every user of the machine could do what the server may.
+ * Has SIGUSR1 do nothing at all. Half a second after its start Deno takes it to open a debugger's
+ * port, through which every user of the machine could do what the server may; listeners do not change
+ * that. Once there was one it leaves the kernel's side of the signal alone, where it is then ignored.
  */
-function onUserSignal(listener: () => void): () => void {
-  // With a listener now, Deno sets no handler of its own later.
-  const removers = [listen("SIGUSR1", () => {}), listen("SIGUSR2", listener)];
-  if (deliverAs(SIGUSR1, SIGUSR2) < 0) removers.push(listen("SIGUSR1", listener));
-  return () => removers.forEach((remove) => remove());
+function refuseDebuggers(): void {
+  const nothing = (): void => {};
+  Deno.addSignalListener("SIGUSR1", nothing);
+  Deno.removeSignalListener("SIGUSR1", nothing);
+  ignoreSignal(SIGUSR1);
 }
 
 /** Looks at a folder, and into it: one that may not be searched is as good as empty. */

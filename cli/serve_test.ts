@@ -378,7 +378,7 @@ Deno.test("serve ends tidily on SIGINT and SIGTERM, with time for requests", asy
     const host = new FakeHost();
     const running = runServe([FOLDER], host);
     await host.said("To mount:");
-    assert.deepEqual(host.listening.sort(), ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"]);
+    assert.deepEqual(host.listening.sort(), ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR2"]);
     host.signal(signal);
     assert.equal(await running, EXIT.done);
     assert.deepEqual(host.server?.stops, [5000]);
@@ -478,7 +478,7 @@ Deno.test("serve logs what the server tells, as wanted", async () => {
   await host.said("To mount:");
   host.log({ level: "info", message: "left out" });
   host.log({ level: "warn", message: "told", fields: { fd: 3 } });
-  host.signal("SIGUSR1");
+  host.signal("SIGUSR2");
   await host.said("statistics");
   host.signal("SIGTERM");
   assert.equal(await running, EXIT.done);
@@ -488,11 +488,11 @@ Deno.test("serve logs what the server tells, as wanted", async () => {
   assert.deepEqual(second.fields, STATISTICS);
 });
 
-Deno.test("serve tells statistics as a table on SIGUSR1", async () => {
+Deno.test("serve tells statistics as a table on SIGUSR2", async () => {
   const host = new FakeHost();
   const running = runServe([FOLDER], host);
   await host.said("To mount:");
-  host.signal("SIGUSR1");
+  host.signal("SIGUSR2");
   await host.said("connections  0 now, 7 in all");
   host.signal("SIGTERM");
   assert.equal(await running, EXIT.done);

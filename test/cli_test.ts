@@ -329,7 +329,7 @@ Deno.test("virtfs serve --dry-run sees that an address is taken, and leaves noth
   assert.equal(exists(folder.socket), false);
 });
 
-Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async () => {
+Deno.test("virtfs serve counts what it does, for SIGUSR2 and over HTTP", async () => {
   using folder = new Folder();
   await using server = new Virtfs([
     "serve",
@@ -346,7 +346,7 @@ Deno.test("virtfs serve counts what it does, for SIGUSR1 and over HTTP", async (
   assert.match(metrics, /^virtfs_connections_total 1$/m);
   const health = await fetch(new URL("/healthz", told.metrics));
   assert.equal(await health.text(), "ok\n");
-  server.kill("SIGUSR1");
+  server.kill("SIGUSR2");
   await server.said(/^Tattach +1 +0$/m);
 });
 
@@ -362,8 +362,9 @@ Deno.test("virtfs serve opens no debugger's port at SIGUSR1", async () => {
   // Deno begins to listen half a second after its start.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   server.kill("SIGUSR1");
-  await server.said(/^up +\d+ s$/m);
   await new Promise((resolve) => setTimeout(resolve, 300));
+  server.kill("SIGUSR2");
+  await server.said(/^up +\d+ s$/m);
   assert.doesNotMatch(server.stderr, /debugger|inspector/i);
 });
 

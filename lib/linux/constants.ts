@@ -429,8 +429,6 @@ export const PROT_NONE = 0;
 export const PROT_READ = 1;
 /** Writable pages. */
 export const PROT_WRITE = 2;
-/** Pages can be executed. */
-export const PROT_EXEC = 4;
 /** Changes reach the file and its other mappings. */
 export const MAP_SHARED = 1;
 /** Changes stay here. */
@@ -645,8 +643,6 @@ export const SIGINT = 2;
 export const SIGKILL = 9;
 /** For the program's own use. */
 export const SIGUSR1 = 10;
-/** For the program's own use, too. */
-export const SIGUSR2 = 12;
 /** Writing where nobody reads. */
 export const SIGPIPE = 13;
 /** Please end. */

@@ -93,7 +93,6 @@ const SYMBOLS = {
   // Memory
   mmap: { parameters: ["u64", "u64", "i32", "i32", "i32", "u64"], result: "i64" }, // hint, length, prot, flags, fd, offset
   munmap: { parameters: ["u64", "u64"], result: "i32" },
-  mprotect: { parameters: ["u64", "u64", "i32"], result: "i32" },
   memfd_create: { parameters: ["u64", "u32"], result: "i32" },
 
   // Events
@@ -133,7 +132,6 @@ const SYMBOLS = {
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   signal: { parameters: ["i32", "u64"], result: "i64" }, // signal, handler
-  sigaction: { parameters: ["i32", "u64", "u64"], result: "i32" }, // signal, new, old
   prlimit64: { parameters: ["i32", "i32", "u64", "u64"], result: "i32" }, // pid, resource, new, old
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   setfsid: { name: "syscall", parameters: ["u64", "u32"], result: "u32" }, // nr, id: the old id

@@ -42,7 +42,6 @@ export * from "./event.ts";
 export * from "./socket.ts";
 export * from "./packet.ts";
 export * from "./process.ts";
-export * from "./signal.ts";
 export * from "./turns.ts";
 export * from "./capabilities.ts";
 export * from "./landlock.ts";
