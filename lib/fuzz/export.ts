@@ -5,13 +5,32 @@
  * @module
  */
 import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
   attributeNames,
+  check,
+  fchmod,
+  fchown,
+  Fd,
+  flistxattr,
+  fremovexattr,
   getgid,
   getuid,
-  listxattr,
-  MappedMemory,
-  removexattr,
+  mkdirat,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_WRONLY,
+  openat,
+  pin,
+  Statx,
+  statx,
+  STATX_BASIC_STATS,
+  symlinkat,
+  write,
 } from "../linux/mod.ts";
+import { entriesOf, holdsBytes, openFolder, removeEntry } from "./host_folder.ts";
 import type { HostView } from "./target.ts";
 
 /** A file that every export has when a case begins. */
@@ -55,6 +74,9 @@ export const SECRET_NAME = "secret-outside";
 /** Folder at the root in which our server makes things before they get their names. */
 const STAGING = ".virtfs_staging";
 
+/** Permissions of its folders. */
+const FOLDER_MODE = 0o755;
+
 /** An export of our own. Disposing removes it and what is around it. */
 export class TemporaryExport implements HostView, Disposable {
   /** Folder that is exported. */
@@ -64,8 +86,10 @@ export class TemporaryExport implements HostView, Disposable {
   /** What is in the secret file, which no reply may contain. */
   readonly secret: Uint8Array<ArrayBuffer>;
   readonly #links: boolean;
-  readonly #names = MappedMemory.anonymous(65_536);
-  readonly #marks = new Map<string, string>();
+  /** For names of attributes, and contents of files. */
+  readonly #room = pin(65_536);
+  readonly #stat = new Statx();
+  readonly #marks = new Map<string, Mark>();
   readonly #wanted = new Map<string, Map<string, Fixture>>();
 
   /**
@@ -82,9 +106,7 @@ export class TemporaryExport implements HostView, Disposable {
     const chance = crypto.getRandomValues(new Uint8Array(12)).toHex();
     this.secret = new TextEncoder().encode(`not for clients ${chance}\n`);
     Deno.chmodSync(this.around, 0o755);
-    Deno.mkdirSync(`${this.around}/outside`);
     this.#makeOutside();
-    Deno.mkdirSync(this.root);
     for (const fixture of this.fixtures) {
       const at = fixture.path.lastIndexOf("/");
       const folder = fixture.path.slice(0, Math.max(0, at));
@@ -99,84 +121,76 @@ export class TemporaryExport implements HostView, Disposable {
     return this.#links ? FIXTURES : FIXTURES.filter(({ kind }) => kind !== "link");
   }
 
-  /** Makes it as it was in the beginning. What has not changed is left alone. */
+  /**
+   * Makes it as it was in the beginning. What has not changed is left alone.
+   *
+   * @throws {LinuxError} If that cannot be.
+   */
   reset(): void {
-    // One that got out may have moved or removed the root itself.
-    Deno.mkdirSync(this.root, { recursive: true });
-    this.#resetFolder("", this.root);
+    this.#resetFolder(AT_FDCWD, this.root, "");
   }
 
   /** Makes a folder, and all that belongs in it, as it was. */
-  #resetFolder(path: string, host: string): void {
-    this.#resetAttributes(host);
+  #resetFolder(dirfd: number, name: string, path: string): void {
+    using folder = Fd.from(openWanted(dirfd, name), `open "${name}" of the export`);
+    const fd = folder.number;
+    this.#resetAttributes(fd);
     const wanted = this.#wanted.get(path) ?? NOTHING;
-    let found = 0;
-    let isReadable = true;
-    for (const entry of Deno.readDirSync(host)) {
-      const fixture = wanted.get(entry.name);
-      const isRight = fixture !== undefined && (fixture.kind === "folder") === entry.isDirectory &&
-        (fixture.kind === "link") === entry.isSymlink;
+    for (const entry of entriesOf(fd)) {
       // What our server keeps there for itself, under a mapped model.
       if (!this.#links && entry.name === STAGING) continue;
-      if (isRight) found++;
-      else isReadable &&= remove(`${host}/${entry.name}`);
+      if (wanted.get(entry.name)?.kind !== entry.kind) removeEntry(fd, entry);
     }
-    if (!isReadable) {
-      // Names that are no UTF-8 cannot be named one by one.
-      emptyFolder(host);
-      found = 0;
-    }
-    for (const [name, fixture] of wanted) {
-      const at = `${host}/${name}`;
-      if (fixture.kind === "folder") {
-        if (found < wanted.size) Deno.mkdirSync(at, { recursive: true });
-        this.#resetFolder(fixture.path, at);
-      } else if (fixture.kind === "file") this.#resetFile(fixture, at);
-      else this.#resetLink(fixture, at);
+    for (const [child, fixture] of wanted) {
+      if (fixture.kind === "folder") this.#resetFolder(fd, child, fixture.path);
+      else this.#resetEntry(fd, child, fixture);
     }
   }
 
-  #resetFile(fixture: Fixture & { kind: "file" }, host: string): void {
-    const known = this.#marks.get(host);
-    const contents = contentsOf(fixture.bytes);
-    if (
-      known !== undefined && known === markOf(host) && isSame(Deno.readFileSync(host), contents)
-    ) {
-      return;
+  /** Makes a file or a link as it was. */
+  #resetEntry(dirfd: number, name: string, fixture: Fixture & { kind: "file" | "link" }): void {
+    let mark = this.#marks.get(fixture.path);
+    const isThere = statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, this.#stat) === 0;
+    if (mark !== undefined && isThere && mark.fits(this.#stat)) {
+      // The clock of file systems is too coarse to tell by it that nothing has been written.
+      const isSame = fixture.kind === "link" || holdsBytes(dirfd, name, contentsOf(fixture.bytes));
+      if (isSame) return;
     }
     // Of a link to something else, or a device, only the name may be touched.
-    remove(host);
-    Deno.writeFileSync(host, contents, { createNew: true });
-    this.#marks.set(host, markOf(host) ?? "");
+    if (isThere) removeEntry(dirfd, { name, kind: "other" });
+    if (fixture.kind === "file") this.#writeFile(dirfd, name, contentsOf(fixture.bytes));
+    else check(symlinkat(fixture.target, dirfd, name), `make the link "${fixture.path}"`);
+    check(statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, this.#stat), "look at it");
+    mark ??= new Mark();
+    mark.take(this.#stat);
+    this.#marks.set(fixture.path, mark);
   }
 
-  #resetLink(fixture: Fixture & { kind: "link" }, host: string): void {
-    const known = this.#marks.get(host);
-    if (known !== undefined && known === markOf(host)) return;
-    remove(host);
-    Deno.symlinkSync(fixture.target, host);
-    this.#marks.set(host, markOf(host) ?? "");
+  #writeFile(dirfd: number, name: string, contents: Uint8Array): void {
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    using file = Fd.from(openat(dirfd, name, flags, 0o666), `make "${name}" of the export`);
+    this.#room.bytes.set(contents);
+    check(write(file.number, this.#room.address, contents.length), `write "${name}"`);
   }
 
-  #resetAttributes(host: string): void {
-    // The clock of file systems is too coarse to tell by it that nothing has changed.
-    const size = listxattr(host, this.#names.address, this.#names.bytes.length);
-    if (size > 0) {
-      for (const name of attributeNames(this.#names.bytes, size)) removexattr(host, name);
-    }
-    const { mode, uid, gid } = Deno.lstatSync(host);
-    if (uid !== getuid() || gid !== getgid()) Deno.chownSync(host, getuid(), getgid());
-    if (((mode ?? 0) & 0o7777) !== 0o755) Deno.chmodSync(host, 0o755);
+  #resetAttributes(fd: number): void {
+    const { address, bytes } = this.#room;
+    const size = flistxattr(fd, address, bytes.length);
+    if (size > 0) { for (const name of attributeNames(bytes, size)) fremovexattr(fd, name); }
+    check(statx(fd, null, 0, STATX_BASIC_STATS, this.#stat), "look at a folder of the export");
+    const { mode, uid, gid } = this.#stat;
+    if (uid !== getuid() || gid !== getgid()) fchown(fd, getuid(), getgid());
+    if ((mode & 0o7777) !== FOLDER_MODE) fchmod(fd, FOLDER_MODE);
   }
 
   /** What has changed outside of the export, in a sentence; nothing if nothing has. Undoes it. */
   trespass(): string | undefined {
     const complaint = this.#lookOutside();
     if (complaint !== undefined) {
-      for (const { name } of Deno.readDirSync(this.around)) {
-        if (name !== "export") remove(`${this.around}/${name}`);
+      using around = Fd.from(openWanted(AT_FDCWD, this.around), "open what is around the export");
+      for (const entry of entriesOf(around.number)) {
+        if (entry.name !== "export") removeEntry(around.number, entry);
       }
-      Deno.mkdirSync(`${this.around}/outside`, { recursive: true });
       this.#makeOutside();
     }
     return complaint;
@@ -184,41 +198,34 @@ export class TemporaryExport implements HostView, Disposable {
 
   /** Removes it. */
   [Symbol.dispose](): void {
-    this.#names[Symbol.dispose]();
-    remove(this.around);
+    removeEntry(AT_FDCWD, { name: this.around, kind: "folder" });
   }
 
   #makeOutside(): void {
+    Deno.mkdirSync(`${this.around}/outside`, { recursive: true });
     Deno.writeFileSync(`${this.around}/${SECRET_NAME}`, this.secret);
     Deno.writeFileSync(`${this.around}/outside/${SECRET_NAME}`, this.secret);
   }
 
   #lookOutside(): string | undefined {
-    for (const folder of [this.around, `${this.around}/outside`]) {
-      let names: string[];
-      try {
-        names = [...Deno.readDirSync(folder)].map(({ name }) => name);
-      } catch {
-        return "a folder outside of the export is gone";
-      }
-      const known = folder === this.around ? ["export", "outside", SECRET_NAME] : [SECRET_NAME];
-      const strange = names.find((name) => !known.includes(name) && !/^core|\.sock$/.test(name));
-      if (strange !== undefined) {
-        return `a file was made outside of the export: ${JSON.stringify(strange)}`;
-      }
-      const missing = known.find((name) => !names.includes(name));
-      if (missing !== undefined) return `"${missing}" is gone, which lies outside of the export`;
-      let now: Uint8Array;
-      try {
-        now = Deno.readFileSync(`${folder}/${SECRET_NAME}`);
-      } catch {
-        return "the secret file outside of the export cannot be read any more";
-      }
-      if (!isSame(now, this.secret)) {
-        return "the secret file outside of the export was changed";
-      }
+    return this.#lookInto(this.around, ["export", "outside", SECRET_NAME]) ??
+      this.#lookInto(`${this.around}/outside`, [SECRET_NAME]);
+  }
+
+  #lookInto(path: string, known: readonly string[]): string | undefined {
+    const fd = openFolder(AT_FDCWD, path);
+    if (fd < 0) return "a folder outside of the export is gone";
+    using folder = new Fd(fd);
+    const names = entriesOf(folder.number).map(({ name }) => name);
+    const strange = names.find((name) => !known.includes(name) && !/^core|\.sock$/.test(name));
+    if (strange !== undefined) {
+      return `a file was made outside of the export: ${JSON.stringify(strange)}`;
     }
-    return undefined;
+    const missing = known.find((name) => !names.includes(name));
+    if (missing !== undefined) return `"${missing}" is gone, which lies outside of the export`;
+    return holdsBytes(folder.number, SECRET_NAME, this.secret)
+      ? undefined
+      : "the secret file outside of the export was changed";
   }
 }
 
@@ -230,39 +237,40 @@ function isFolder(path: string): boolean {
   }
 }
 
-function isSame(some: Uint8Array, others: Uint8Array): boolean {
-  return Buffer.compare(some, others) === 0;
+/** Opens a folder that shall be there; makes it if it is not, in place of what is. */
+function openWanted(dirfd: number, name: string): number {
+  const fd = openFolder(dirfd, name);
+  if (fd >= 0) return fd;
+  removeEntry(dirfd, { name, kind: "other" });
+  const made = mkdirat(dirfd, name, FOLDER_MODE);
+  return made < 0 ? made : openFolder(dirfd, name);
 }
 
-/** What of a file changes with it; nothing if it is not there. */
-function markOf(path: string): string | undefined {
-  try {
-    const { mode, uid, gid, size, ino, nlink, ctime } = Deno.lstatSync(path);
-    return `${mode}:${uid}:${gid}:${size}:${ino}:${nlink}:${ctime?.getTime()}`;
-  } catch {
-    return undefined;
+/** What of a file changes with it. */
+class Mark {
+  #mode = 0;
+  #uid = 0;
+  #gid = 0;
+  #links = 0;
+  #size = 0n;
+  #inode = 0n;
+  #seconds = 0n;
+  #nanoseconds = 0;
+
+  take(stat: Statx): void {
+    this.#mode = stat.mode;
+    this.#uid = stat.uid;
+    this.#gid = stat.gid;
+    this.#links = stat.nlink;
+    this.#size = stat.size;
+    this.#inode = stat.ino;
+    this.#seconds = stat.ctimeSec;
+    this.#nanoseconds = stat.ctimeNsec;
   }
-}
 
-/** Removes a file or a folder with all that a client may have put there; false if that cannot be. */
-function remove(path: string): boolean {
-  try {
-    Deno.removeSync(path, { recursive: true });
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      return markOf(path) === undefined && !path.includes("\ufffd");
-    }
-    // Names in it that are no UTF-8, or paths too long for one call.
-    const { success } = new Deno.Command("rm", { args: ["-rf", "--", path], stderr: "null" })
-      .outputSync();
-    return success && markOf(path) === undefined;
+  fits(stat: Statx): boolean {
+    return this.#nanoseconds === stat.ctimeNsec && this.#mode === stat.mode &&
+      this.#uid === stat.uid && this.#gid === stat.gid && this.#links === stat.nlink &&
+      this.#size === stat.size && this.#inode === stat.ino && this.#seconds === stat.ctimeSec;
   }
-}
-
-/** Removes all that is in a folder but what our server keeps there. */
-function emptyFolder(path: string): void {
-  const args = [path, "-mindepth", "1", "-maxdepth", "1", "!", "-name", STAGING];
-  new Deno.Command("find", { args: [...args, "-exec", "rm", "-rf", "{}", "+"], stderr: "null" })
-    .outputSync();
 }

@@ -1,175 +1,224 @@
 /**
  * Raw connections over sockets.
  *
+ * They read when somebody asks for an answer, with plain system calls: what Deno's own sockets cost
+ * for each message is more than most servers need to answer it.
+ *
  * @module
  */
+import {
+  close,
+  EAGAIN,
+  EPOLLIN,
+  EPOLLOUT,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  pin,
+  type Pinned,
+  POLLIN,
+  recv,
+  send,
+  SHUT_RDWR,
+  SHUT_WR,
+  shutdown,
+} from "../linux/mod.ts";
 import { HEADER_SIZE } from "../p9/mod.ts";
+import { holdFor, SocketWait } from "./socket_wait.ts";
 import type { RawConnection, Received } from "./target.ts";
 
-/** Bytes asked for at once. */
-const CHUNK = 1 << 18;
+/** Bytes read or written at once. */
+const ROOM = 1 << 18;
 /** Largest frame that can be meant: above the largest msize of any server. */
 const MAX_FRAME = 1 << 25;
-/** Frames kept for whoever does not take them; reading pauses then. */
-const MAX_KEPT = 4096;
 /** Longest wait for a peer to hang up when we have, in milliseconds. */
 const LEAVING_MS = 1000;
 
-interface Waiting {
-  readonly resolve: (received: Received) => void;
-  readonly timer: ReturnType<typeof setTimeout>;
-}
+const NOTHING: Uint8Array = new Uint8Array(0);
+const DONE: Promise<void> = Promise.resolve();
 
-/** A connection over a socket of Deno, which it owns. */
+/** What the kernel reads from and writes to: for all connections, of which one is at it at a time. */
+let room: Pinned | undefined;
+
+/** A connection over a socket, which it owns. */
 export class RawStream implements RawConnection {
   /** A stream loses no request. */
   readonly dropped: number = 0;
-  readonly #conn: Deno.Conn;
-  readonly #reading: Promise<void>;
+  readonly #fd: number;
+  readonly #wait: SocketWait;
   #frames: Uint8Array[] = [];
   #next = 0;
-  #waiting: Waiting | null = null;
-  #resume: (() => void) | null = null;
-  #writing: Promise<void> = Promise.resolve();
+  /** The beginning of a frame that has not come whole. */
+  #part: Uint8Array = NOTHING;
+  #partSize = 0;
+  /** What the socket has not taken yet. */
+  #unsent: Uint8Array = NOTHING;
+  /** Whether the peer has ever answered: what it needs before may need this thread. */
+  #isServed = false;
   #isOver = false;
-  #isClosed = false;
-  #pending = 0;
+  #leaving: Promise<void> | null = null;
 
-  /** Takes over an open socket. */
-  constructor(conn: Deno.Conn) {
-    this.#conn = conn;
-    this.#reading = this.#read();
+  /**
+   * Takes over a socket.
+   *
+   * @param fd Connected; whether it blocks does not matter.
+   */
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#wait = new SocketWait(fd);
   }
 
   /** @see RawConnection.pending */
   get pending(): number {
-    return this.#pending;
+    return this.#partSize;
   }
 
   /** @see RawConnection.send */
   send(bytes: Uint8Array): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write(bytes));
-    return this.#writing;
+    if (this.#leaving !== null) return DONE;
+    if (this.#unsent.length > 0) this.#unsent = Buffer.concat([this.#unsent, bytes]);
+    else {
+      const sent = this.#write(bytes);
+      // Whoever waits for an answer sends the rest; what is given to us is borrowed.
+      if (sent < bytes.length) this.#unsent = bytes.slice(sent);
+    }
+    return DONE;
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    try {
-      for (let done = 0; done < bytes.length && !this.#isClosed;) {
-        done += await this.#conn.write(bytes.subarray(done));
-      }
-    } catch {
+  /** Writes what the socket takes at once; all of it where nobody will read it. */
+  #write(bytes: Uint8Array): number {
+    room ??= pin(ROOM);
+    let done = 0;
+    while (done < bytes.length) {
+      const count = Math.min(bytes.length - done, ROOM);
+      room.bytes.set(count === bytes.length ? bytes : bytes.subarray(done, done + count));
+      const sent = send(this.#fd, room.address, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent === -EAGAIN) return done;
       // The reading side tells that the connection is over.
+      if (sent < 0) return bytes.length;
+      done += sent;
     }
+    return done;
   }
 
   /** @see RawConnection.take */
   take(): Uint8Array | undefined {
+    const frame = this.#kept();
+    if (frame !== undefined || this.#isOver || this.#leaving !== null) return frame;
+    this.#move();
+    return this.#kept();
+  }
+
+  #kept(): Uint8Array | undefined {
     const frame = this.#frames[this.#next];
-    if (frame === undefined) return undefined;
-    if (++this.#next === this.#frames.length) {
+    if (frame !== undefined && ++this.#next === this.#frames.length) {
       this.#frames = [];
       this.#next = 0;
-      this.#resume?.();
     }
     return frame;
   }
 
   /** @see RawConnection.receive */
-  receive(timeoutMs: number): Promise<Received> {
-    const frame = this.take();
-    if (frame !== undefined) return Promise.resolve(frame);
-    if (this.#isOver) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#waiting = null;
-        resolve(undefined);
-      }, timeoutMs);
-      this.#waiting = { resolve, timer };
-    });
+  async receive(timeoutMs: number): Promise<Received> {
+    let frame = this.#kept();
+    if (frame !== undefined) return frame;
+    // Others of this thread may have something to do until the answer is there.
+    await DONE;
+    if (this.#isServed && this.#unsent.length === 0 && !this.#isOver && this.#leaving === null) {
+      if (holdFor(this.#fd, POLLIN, timeoutMs)) frame = this.take();
+    }
+    const until = performance.now() + timeoutMs;
+    while (frame === undefined && !this.#isOver) {
+      const left = until - performance.now();
+      if (left <= 0) return undefined;
+      await this.#ready(left);
+      frame = this.take();
+    }
+    return frame ?? this.#kept() ?? null;
+  }
+
+  #ready(ms: number): Promise<void> {
+    return this.#wait.for(EPOLLIN | (this.#unsent.length > 0 ? EPOLLOUT : 0), ms);
   }
 
   /** @see RawConnection.close */
-  async close(): Promise<void> {
-    if (!this.#isClosed) {
-      this.#isClosed = true;
-      this.#resume?.();
-      await this.#leave();
-      this.#conn.close();
-    }
-    await this.#reading;
+  close(): Promise<void> {
+    return this.#leaving ??= this.#leave();
   }
 
   /** Lets the peer finish what it was asked: it may change files after we are gone otherwise. */
   async #leave(): Promise<void> {
-    if (this.#isOver) return;
-    try {
-      await (this.#conn as Deno.TcpConn | Deno.UnixConn).closeWrite();
-    } catch {
-      return; // It has hung up.
-    }
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([
-      this.#reading,
-      new Promise<void>((resolve) => timer = setTimeout(resolve, LEAVING_MS)),
-    ]);
-    clearTimeout(timer);
-  }
-
-  #wake(received: Received): void {
-    const waiting = this.#waiting;
-    if (waiting === null) return;
-    this.#waiting = null;
-    clearTimeout(waiting.timer);
-    waiting.resolve(received);
-  }
-
-  #give(frame: Uint8Array): void {
-    this.#frames.push(frame);
-    if (this.#waiting !== null) this.#wake(this.take());
-  }
-
-  async #read(): Promise<void> {
-    let chunk = new Uint8Array(CHUNK);
-    let end = 0;
-    try {
-      while (!this.#isClosed) {
-        const n = await this.#conn.read(chunk.subarray(end));
-        if (n === null) break;
-        end += n;
-        const start = this.#cut(chunk, end);
-        if (start < 0) break;
-        chunk.copyWithin(0, start, end);
-        end -= start;
-        this.#pending = end;
-        if (end === chunk.length) {
-          const larger = new Uint8Array(Math.min(2 * chunk.length, MAX_FRAME));
-          larger.set(chunk);
-          chunk = larger;
-        }
-        if (this.#frames.length > MAX_KEPT) {
-          await new Promise<void>((resolve) => this.#resume = resolve);
-          this.#resume = null;
-        }
-      }
-    } catch {
-      // Reset by the peer, or closed by us: over in any case.
+    this.#unsent = NOTHING;
+    shutdown(this.#fd, SHUT_WR);
+    if (!this.#isOver && holdFor(this.#fd, POLLIN)) this.#drain();
+    const until = performance.now() + LEAVING_MS;
+    while (!this.#isOver && performance.now() < until) {
+      await this.#ready(until - performance.now());
+      this.#drain();
     }
     this.#isOver = true;
-    this.#wake(null);
+    shutdown(this.#fd, SHUT_RDWR);
+    await this.#wait[Symbol.asyncDispose]();
+    close(this.#fd);
+  }
+
+  #drain(): void {
+    this.#move();
+    this.#frames = [];
+    this.#next = 0;
+  }
+
+  /** Sends what is left to send, takes what has come. */
+  #move(): void {
+    if (this.#unsent.length > 0) this.#unsent = this.#unsent.slice(this.#write(this.#unsent));
+    room ??= pin(ROOM);
+    while (!this.#isOver) {
+      const count = recv(this.#fd, room.address, ROOM, MSG_DONTWAIT);
+      if (count === -EAGAIN) return;
+      // Reset by the peer is over as well.
+      if (count <= 0) {
+        this.#isOver = true;
+        return;
+      }
+      this.#isServed = true;
+      this.#accept(room.bytes, count);
+      if (count < ROOM) return;
+    }
+  }
+
+  /** Cuts frames out of what has come. */
+  #accept(bytes: Uint8Array, count: number): void {
+    let from = bytes;
+    let end = count;
+    if (this.#partSize > 0) {
+      end += this.#partSize;
+      if (end > this.#part.length) {
+        const larger = new Uint8Array(Math.max(end, 2 * this.#part.length));
+        larger.set(this.#part.subarray(0, this.#partSize));
+        this.#part = larger;
+      }
+      this.#part.set(bytes.subarray(0, count), this.#partSize);
+      from = this.#part;
+    }
+    const start = this.#cut(from, end);
+    this.#partSize = start < 0 ? 0 : end - start;
+    if (this.#partSize === 0) this.#part = NOTHING;
+    else if (from === this.#part) from.copyWithin(0, start, end);
+    else this.#part = from.slice(start, end);
+    if (start < 0) this.#isOver = true;
   }
 
   /** Gives all whole frames; where the first one that is not whole begins, -1 if there is no going on. */
-  #cut(chunk: Uint8Array, end: number): number {
-    const view = new DataView(chunk.buffer, 0, end);
+  #cut(bytes: Uint8Array, end: number): number {
     let start = 0;
     while (end - start >= 4) {
-      const size = view.getUint32(start, true);
+      const size = ((bytes[start] as number) | (bytes[start + 1] as number) << 8 |
+        (bytes[start + 2] as number) << 16 | (bytes[start + 3] as number) << 24) >>> 0;
       if (size < HEADER_SIZE || size > MAX_FRAME) {
-        this.#give(chunk.slice(start, end));
+        this.#frames.push(bytes.slice(start, end));
         return -1;
       }
       if (end - start < size) break;
-      this.#give(chunk.slice(start, start + size));
+      this.#frames.push(bytes.slice(start, start + size));
       start += size;
     }
     return start;

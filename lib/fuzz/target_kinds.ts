@@ -17,6 +17,7 @@ import { Confinement, ConfinementError } from "./confinement.ts";
 import { isComplaint, isRunning, resourcesOf } from "./process_state.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { RawStream } from "./raw_stream.ts";
+import { dialSocket } from "./socket_dial.ts";
 import type { Health, HostView, RawConnection, Resources, Target } from "./target.ts";
 
 /** Longest wait for a program to listen, in milliseconds. */
@@ -54,15 +55,9 @@ export function isLocal(address: TargetAddress): boolean {
 }
 
 async function connectTo(address: TargetAddress): Promise<RawConnection> {
-  if (address.kind === "device") return new RawChannel(await dialDevice(address.path));
-  const to = address.address;
-  if (to.kind === "unix") {
-    const path = to.path.replace(/^@/, "\0");
-    return new RawStream(await Deno.connect({ transport: "unix", path }));
-  }
-  const conn = await Deno.connect({ transport: "tcp", hostname: to.host, port: to.port });
-  conn.setNoDelay(true);
-  return new RawStream(conn);
+  return address.kind === "device"
+    ? new RawChannel(await dialDevice(address.path))
+    : new RawStream(await dialSocket(address.address));
 }
 
 const HEALTHY: Health = { isAlive: true, end: "", complaints: [] };
