@@ -23,7 +23,7 @@ import {
   shutdown,
 } from "../linux/mod.ts";
 import { HEADER_SIZE } from "../p9/mod.ts";
-import { holdFor, SocketWait } from "./socket_wait.ts";
+import { holdFor, nextTurn, SocketWait, turnFor } from "./socket_wait.ts";
 import type { RawConnection, Received } from "./target.ts";
 
 /** Bytes read or written at once. */
@@ -102,38 +102,37 @@ export class RawStream implements RawConnection {
 
   /** @see RawConnection.take */
   take(): Uint8Array | undefined {
-    const frame = this.#kept();
-    if (frame !== undefined || this.#isOver || this.#leaving !== null) return frame;
-    this.#move();
-    return this.#kept();
+    const frame = this.#frames[this.#next];
+    if (frame !== undefined && ++this.#next === this.#frames.length) this.#forget();
+    return frame;
   }
 
-  #kept(): Uint8Array | undefined {
-    const frame = this.#frames[this.#next];
-    if (frame !== undefined && ++this.#next === this.#frames.length) {
-      this.#frames = [];
-      this.#next = 0;
-    }
-    return frame;
+  #forget(): void {
+    this.#frames = [];
+    this.#next = 0;
   }
 
   /** @see RawConnection.receive */
   async receive(timeoutMs: number): Promise<Received> {
-    let frame = this.#kept();
-    if (frame !== undefined) return frame;
-    // Others of this thread may have something to do until the answer is there.
-    await DONE;
-    if (this.#isServed && this.#unsent.length === 0 && !this.#isOver && this.#leaving === null) {
-      if (holdFor(this.#fd, POLLIN, timeoutMs)) frame = this.take();
+    const kept = this.take();
+    if (kept !== undefined) return kept;
+    // Others of this thread have their turn until the answer is there, which takes longer.
+    await nextTurn();
+    if (!this.#isOver) {
+      if (this.#isServed && this.#unsent.length === 0) holdFor(this.#fd, POLLIN, timeoutMs);
+      else await turnFor(this.#fd, POLLIN, timeoutMs);
     }
-    const until = performance.now() + timeoutMs;
-    while (frame === undefined && !this.#isOver) {
-      const left = until - performance.now();
-      if (left <= 0) return undefined;
-      await this.#ready(left);
-      frame = this.take();
+    // The clock is not asked where the answer is there by now.
+    for (let until = 0;;) {
+      this.#move();
+      const frame = this.take();
+      if (frame !== undefined) return frame;
+      if (this.#isOver) return null;
+      const now = performance.now();
+      if (until === 0) until = now + timeoutMs;
+      else if (now >= until) return undefined;
+      await this.#ready(until - now);
     }
-    return frame ?? this.#kept() ?? null;
   }
 
   #ready(ms: number): Promise<void> {
@@ -149,22 +148,19 @@ export class RawStream implements RawConnection {
   async #leave(): Promise<void> {
     this.#unsent = NOTHING;
     shutdown(this.#fd, SHUT_WR);
-    if (!this.#isOver && holdFor(this.#fd, POLLIN)) this.#drain();
     const until = performance.now() + LEAVING_MS;
-    while (!this.#isOver && performance.now() < until) {
-      await this.#ready(until - performance.now());
-      this.#drain();
+    if (!this.#isOver) await turnFor(this.#fd, POLLIN, LEAVING_MS);
+    for (;;) {
+      this.#move();
+      this.#forget();
+      const left = until - performance.now();
+      if (this.#isOver || left <= 0) break;
+      await this.#ready(left);
     }
     this.#isOver = true;
     shutdown(this.#fd, SHUT_RDWR);
     await this.#wait[Symbol.asyncDispose]();
     close(this.#fd);
-  }
-
-  #drain(): void {
-    this.#move();
-    this.#frames = [];
-    this.#next = 0;
   }
 
   /** Sends what is left to send, takes what has come. */

@@ -137,6 +137,8 @@ export class Runner {
   readonly coverage: StateCoverage = new StateCoverage();
   readonly #options: RunnerOptions;
   readonly #links: (Link | null)[] = [];
+  /** A connection with a new session that nobody uses yet. */
+  #spare: RawConnection | null = null;
   #model: Model;
   #complaint: Complaint | null = null;
   #answers = new Map<number, string[]>();
@@ -210,6 +212,8 @@ export class Runner {
       this.#links[number] = null;
       await link?.raw.close();
     }
+    await this.#spare?.close();
+    this.#spare = null;
   }
 
   async #link(number: number): Promise<Link | null> {
@@ -217,7 +221,8 @@ export class Runner {
     const known = this.#links[place];
     if (known !== undefined && known !== null) return known;
     try {
-      const raw = await this.#options.target.connect();
+      const raw = this.#spare ?? await this.#options.target.connect();
+      this.#spare = null;
       const link = new Link(place, raw);
       this.#links[place] = link;
       return link;
@@ -567,12 +572,19 @@ export class Runner {
       if (link === undefined || link === null) continue;
       // Frames of a device have their own borders, and it says so when it gives up a session.
       const isWhole = !target.isStream || (!link.isLost && !link.mayClose);
-      const isGood = isSound && number === 0 && isWhole && !link.isOver &&
-        link.pending.length === 0;
-      if (isGood) continue;
+      const isGood = isSound && isWhole && !link.isOver && link.pending.length === 0;
+      // Of the first one the next case makes a new session; others may not be a part of that.
+      if (isGood && (number === 0 || await this.#renew(link.raw))) continue;
       this.#links[number] = null;
       await link.raw.close();
     }
+  }
+
+  /** Ends the session of a connection, with all its fids and locks, and begins another one. */
+  async #renew(raw: RawConnection): Promise<boolean> {
+    void raw.send(FIRST_REQUEST);
+    const reply = await raw.receive(this.#options.patienceMs);
+    return reply instanceof Uint8Array && reply[4] === TYPE.Rversion;
   }
 
   async #look(unanswered: readonly string[], trespass: string | undefined): Promise<Ending> {
@@ -588,20 +600,27 @@ export class Runner {
     return { health, unanswered, isServing, ...(trespass === undefined ? {} : { trespass }) };
   }
 
+  /** Whether somebody new is served; the next case has his connection. */
   async #serves(): Promise<boolean> {
-    const { target } = this.#options;
     try {
-      const raw = await target.connect();
-      const version = "9P2000.L";
-      void raw.send(encode({ kind: "Tversion", tag: NOTAG, msize: 8192, version }, version));
+      const raw = await this.#options.target.connect();
+      void raw.send(FIRST_REQUEST);
       const reply = await raw.receive(this.#options.patienceMs);
-      await raw.close();
-      return reply instanceof Uint8Array;
+      const isServed = reply instanceof Uint8Array;
+      await (isServed ? this.#spare?.close() : raw.close());
+      if (isServed) this.#spare = raw;
+      return isServed;
     } catch {
       return false;
     }
   }
 }
+
+/** What a session begins with. */
+const FIRST_REQUEST: Uint8Array = encode(
+  { kind: "Tversion", tag: NOTAG, msize: 8192, version: "9P2000.L" },
+  "9P2000.L",
+);
 
 /** A frame that is too short for a header was sent, and nothing came of it. */
 const NO_REACTION: Complaint = {

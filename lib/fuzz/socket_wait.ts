@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -34,6 +35,27 @@ export function holdFor(fd: number, events: number, ms: number = HELD_MS): boole
   descriptors ??= new PollSet(1);
   descriptors.set(0, fd, events);
   return poll(descriptors, Math.max(0, Math.min(ms, HELD_MS))) !== 0;
+}
+
+/**
+ * Waits without holding the thread, which the other side may need as well, but for a moment only.
+ *
+ * @returns As {@linkcode holdFor}.
+ */
+export async function turnFor(fd: number, events: number, ms: number): Promise<boolean> {
+  const until = performance.now() + Math.min(ms, HELD_MS);
+  while (!holdFor(fd, events, 0)) {
+    if (performance.now() >= until) return false;
+    await nextTurn();
+  }
+  return true;
+}
+
+/** Lets timers, messages and whatever else is due have their turn: 4 µs if there is nothing. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 /** Waits for one socket beside the event loop. Close it before the socket. */

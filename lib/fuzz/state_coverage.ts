@@ -21,10 +21,14 @@ export function stateKey(state: FidState, links: number): number {
   return STATES[state] + (isGone ? 1 : 0);
 }
 
+/** More states than servers have; those of one that makes up errors are taken for each other. */
+const MAX_STATES = 2 ** 14;
+
 /** States that were seen, and pairs of states. */
 export class StateCoverage {
-  readonly #states: Set<number> = new Set();
-  readonly #pairs: Set<number> = new Set();
+  /** Each state's number, in the order in which they were seen: small ones make a fast set of pairs. */
+  readonly #states = new Map<number, number>();
+  readonly #pairs = new Set<number>();
 
   /** How many states were seen. */
   get states(): number {
@@ -36,11 +40,20 @@ export class StateCoverage {
     return this.#pairs.size;
   }
 
-  /** Takes up that a state followed another; says whether that is new. */
+  /** Takes up that a state followed another, 0 for none; says whether that is new. */
   add(state: number, before: number): boolean {
     const known = this.#states.size + this.#pairs.size;
-    this.#states.add(state);
-    this.#pairs.add(before * 2 ** 24 + state);
+    this.#pairs.add(this.#numberOf(before) * MAX_STATES + this.#numberOf(state));
     return this.#states.size + this.#pairs.size > known;
+  }
+
+  #numberOf(state: number): number {
+    if (state === 0) return 0;
+    let number = this.#states.get(state);
+    if (number === undefined) {
+      number = this.#states.size + 1;
+      this.#states.set(state, number);
+    }
+    return number;
   }
 }

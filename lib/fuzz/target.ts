@@ -31,7 +31,7 @@ export interface RawConnection {
    * `timeoutMs` have passed.
    */
   receive(timeoutMs: number): Promise<Received>;
-  /** The next frame if it is there already; never waits, and does not tell the end. */
+  /** The next frame of those that were read already; never waits, and does not tell the end. */
   take(): Uint8Array | undefined;
   /** Bytes of a frame that had not come whole when the connection ended, or have not yet. */
   readonly pending: number;
