@@ -51,6 +51,8 @@ export interface RunnerOptions {
   readonly isKnown: (complaint: Complaint) => boolean;
   /** Whether to leave out a step: it is known to end the target. */
   readonly isMasked: (step: Step) => boolean;
+  /** Called when something was sent: there is time until it is answered. */
+  readonly meanwhile?: () => void;
 }
 
 /** What came of a case. */
@@ -79,6 +81,8 @@ export interface RunMode {
   readonly isRecording: boolean;
   /** Milliseconds after which an answer counts as missing, if not as usual. */
   readonly patienceMs?: number;
+  /** The bytes of each step, as far as somebody has encoded them already. */
+  readonly frames?: readonly Uint8Array[];
 }
 
 /** Most milliseconds for an answer to what may be waited for as long as it likes. */
@@ -111,6 +115,8 @@ class Link {
   readonly raw: RawConnection;
   readonly out: Uint8Array[] = [];
   readonly pending: Pending[] = [];
+  /** Answers that have come and were not looked at yet. */
+  arrived: Uint8Array[] = [];
   /** Tags that were freed by an Rflush without an answer. */
   readonly flushed: Set<number> = new Set();
   /** Whether the target may end it: it was sent what is no request. */
@@ -125,10 +131,25 @@ class Link {
   /** The step that was sent last. */
   last = 0;
 
+  /** Whether what is under way gets one answer each, and nothing else can come of it. */
+  get isPlain(): boolean {
+    if (this.isLost || this.mayClose || this.mustReact) return false;
+    for (const { request, mayWait } of this.pending) if (request === null || mayWait) return false;
+    return true;
+  }
+
   constructor(number: number, raw: RawConnection) {
     this.number = number;
     this.raw = raw;
   }
+}
+
+/** A step on its way. */
+interface Outgoing {
+  readonly link: Link;
+  readonly index: number;
+  readonly step: Step;
+  readonly bytes: Uint8Array;
 }
 
 /** Runs cases one after another. */
@@ -151,6 +172,8 @@ export class Runner {
   #isServing = true;
   #runs = 0;
   #lastKey = 0;
+  #sent = 0;
+  #last = -1;
 
   /** See `options`. */
   constructor(options: RunnerOptions) {
@@ -177,32 +200,58 @@ export class Runner {
     this.#isServing = true;
     this.#lastKey = 0;
     this.#runs++;
-    let sent = 0;
-    let last = -1;
-    const isSuspicious = steps.some(isCrooked);
-    for (const [index, step] of steps.entries()) {
-      if (isMasked(step)) continue;
-      const link = await this.#link(step.connection);
-      if (link === null) break;
-      if (link.isOver || link.isSilent) continue;
-      this.#send(link, index, step);
-      sent++;
-      last = index;
-      if (step.isJoined && index < steps.length - 1) continue;
-      await this.#settle();
-      if (this.#complaint !== null) break;
+    this.#sent = 0;
+    this.#last = -1;
+    for (let at = 0; at < steps.length && this.#complaint === null;) {
+      const end = endOfJoined(steps, at);
+      if (!await this.#exchange(steps, at, end, mode.frames)) break;
+      at = end;
     }
-    await this.#settle();
-    await this.#finish(mode.isFresh || isSuspicious);
+    this.#judgeArrived();
+    await this.#finish(mode.isFresh || steps.some(isCrooked));
     return {
       complaint: this.#complaint,
-      sent,
+      sent: this.#sent,
       hasRefusal: this.#hasRefusal,
       isNew: this.#isNew,
       isServing: this.#isServing,
       answers: this.#answers,
-      last,
+      last: this.#last,
     };
+  }
+
+  /** Sends steps at once, and waits for all answers; false if the target takes no connection. */
+  async #exchange(
+    steps: Case,
+    from: number,
+    end: number,
+    frames: readonly Uint8Array[] | undefined,
+  ): Promise<boolean> {
+    const { aname, isMasked } = this.#options;
+    const outgoing: Outgoing[] = [];
+    for (let index = from; index < end; index++) {
+      const step = steps[index] as Step;
+      if (isMasked(step)) continue;
+      let link = this.#known(step.connection);
+      if (link === null) {
+        this.#judgeArrived();
+        if (this.#complaint !== null) return true;
+        link = await this.#link(step.connection);
+      }
+      if (link === null) break;
+      if (link.isOver || link.isSilent) continue;
+      const bytes = frames?.[index] ?? bytesOf(step, aname);
+      link.out.push(bytes);
+      outgoing.push({ link, index, step, bytes });
+    }
+    // All answers to what was sent before have come, so the target can go on while we look at them.
+    this.#flush();
+    this.#judgeArrived();
+    if (this.#complaint !== null) return true;
+    for (const each of outgoing) this.#note(each);
+    this.#options.meanwhile?.();
+    await this.#settle();
+    return this.#isServing;
   }
 
   /** Closes all connections: others may talk to the target before this one does again. */
@@ -216,10 +265,12 @@ export class Runner {
     this.#spare = null;
   }
 
+  #known(number: number): Link | null {
+    return this.#links[number % this.#options.target.maxConnections] ?? null;
+  }
+
   async #link(number: number): Promise<Link | null> {
     const place = number % this.#options.target.maxConnections;
-    const known = this.#links[place];
-    if (known !== undefined && known !== null) return known;
     try {
       const raw = this.#spare ?? await this.#options.target.connect();
       this.#spare = null;
@@ -233,10 +284,10 @@ export class Runner {
     }
   }
 
-  #send(link: Link, index: number, step: Step): void {
-    const bytes = bytesOf(step, this.#options.aname);
-    link.out.push(bytes);
-    link.last = index;
+  /** Takes up that a step was sent. */
+  #note({ link, index, step, bytes }: Outgoing): void {
+    this.#sent++;
+    this.#last = link.last = index;
     if (step.content instanceof Uint8Array) return this.#sendRaw(link, index, bytes);
     const request = step.content;
     if (bytes.length > this.#longest(link) && request.kind !== "Tversion") link.mayClose = true;
@@ -333,20 +384,56 @@ export class Runner {
     }
   }
 
-  /** Sends what is held back and waits for all answers. */
-  async #settle(): Promise<void> {
+  /** Sends what is held back. */
+  #flush(): void {
     for (const link of this.#links) {
       if (link === undefined || link === null || link.out.length === 0) continue;
       const parts = link.out.splice(0);
       if (this.#options.target.isStream) void link.raw.send(joined(parts));
       else for (const part of parts) void link.raw.send(part);
     }
+  }
+
+  /** Waits for all answers. */
+  async #settle(): Promise<void> {
+    let isPlain = true;
+    for (const link of this.#links) if (link && !link.isPlain) isPlain = false;
     for (const link of this.#links) {
       if (link === undefined || link === null || link.isOver || link.isSilent) continue;
-      await this.#await(link);
+      if (isPlain) await this.#collect(link);
+      else await this.#await(link);
     }
   }
 
+  /** Waits for as many answers as there are requests, which are looked at later. */
+  async #collect(link: Link): Promise<void> {
+    while (link.arrived.length < link.pending.length) {
+      const frame = link.raw.take() ?? await link.raw.receive(this.#patienceMs);
+      if (frame instanceof Uint8Array) {
+        link.arrived.push(frame);
+        continue;
+      }
+      this.#judgeArrived();
+      if (frame === undefined) this.#isStrange = this.#isDirty = link.isSilent = true;
+      else {
+        link.isOver = true;
+        this.#closed(link);
+      }
+      return;
+    }
+  }
+
+  /** Looks at the answers that have come. */
+  #judgeArrived(): void {
+    for (const link of this.#links) {
+      if (link === undefined || link === null || link.arrived.length === 0) continue;
+      const frames = link.arrived;
+      link.arrived = [];
+      for (const frame of frames) this.#take(link, frame);
+    }
+  }
+
+  /** Waits for all answers, some of which may not come. */
   async #await(link: Link): Promise<void> {
     const patienceMs = this.#patienceMs;
     let dropped = link.raw.dropped;
@@ -574,9 +661,10 @@ export class Runner {
       const isWhole = !target.isStream || (!link.isLost && !link.mayClose);
       const isGood = isSound && isWhole && !link.isOver && link.pending.length === 0;
       // Of the first one the next case makes a new session; others may not be a part of that.
-      if (isGood && (number === 0 || await this.#renew(link.raw))) continue;
-      this.#links[number] = null;
-      await link.raw.close();
+      if (isGood && number === 0) continue;
+      const isRenewed = isGood && await this.#renew(link.raw);
+      this.#links[number] = isRenewed ? new Link(number, link.raw) : null;
+      if (!isRenewed) await link.raw.close();
     }
   }
 
@@ -630,6 +718,13 @@ const NO_REACTION: Complaint = {
   message:
     "A frame whose size is less than 7 is neither refused nor answered: the connection hangs",
 };
+
+/** Where the steps end that are sent together with one. */
+function endOfJoined(steps: Case, from: number): number {
+  let end = from;
+  while (end < steps.length && steps[end]?.isJoined === true) end++;
+  return Math.min(end + 1, steps.length);
+}
 
 /** Whether a step has something by which one might leave the export. */
 function isCrooked({ content }: Step): boolean {
