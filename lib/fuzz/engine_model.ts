@@ -4,10 +4,11 @@
  * @module
  */
 import type { Case, Step } from "./case.ts";
+import { CaseAhead, type ReadyCase } from "./case_ahead.ts";
 import type { CorpusFolder } from "./corpus.ts";
 import type { TemporaryExport } from "./export.ts";
 import { bucketOf, formatReproducer, type Found, type Report } from "./findings.ts";
-import { generateCase, type GenerateOptions } from "./generate.ts";
+import { type GenerateOptions, generatingCase } from "./generate.ts";
 import { signatureOf } from "./masks.ts";
 import { makeOracles } from "./oracles/all.ts";
 import type { Complaint } from "./oracles/oracle.ts";
@@ -108,14 +109,22 @@ export class UnguidedCases {
     this.#sweep = new Sweep(options.seed, options.isStream, options.user);
   }
 
-  /** The case of a number. */
-  case(index: number): Step[] {
+  /** The case of a number, made bit by bit. */
+  *making(index: number): Generator<undefined, Step[]> {
     // Single odd messages come first: they are short, and what they break would hide the rest.
     return index < this.#sweep.length
       ? this.#sweep.case(index)
-      : generateCase(this.#options, index);
+      : yield* generatingCase(this.#options, index);
+  }
+
+  /** The case of a number. */
+  case(index: number): Step[] {
+    return finished(this.making(index));
   }
 }
+
+/** A case that may not have been encoded yet. */
+type UnreadyCase = Pick<ReadyCase, "steps"> & Partial<ReadyCase>;
 
 /** Who is to blame for a complaint. */
 interface Blamed {
@@ -148,6 +157,7 @@ class Campaign {
   };
   readonly #runners: Runner[] = [];
   #next: number;
+  #taken = 0;
   #cases = 0;
   #messages = 0;
   #told = 0;
@@ -178,26 +188,38 @@ class Campaign {
     const seeds = this.#kept.length > 0 && this.#runners.length === 1 ? [...this.#kept] : [];
     for (const [i, steps] of seeds.entries()) {
       if (this.isOver()) break;
-      await this.#one(job, steps, `corpus case ${i + 1}`);
+      await this.#one(job, { steps }, `corpus case ${i + 1}`);
     }
+    const { corpus, seed } = this.#options;
+    let ahead = this.#begin(subject);
     while (!this.isOver()) {
-      const index = this.#next++;
-      await this.#one(job, this.#make(index), `seed ${this.#options.seed}, case ${index}`);
+      const { index } = ahead;
+      const ready = ahead.finish();
+      job.ahead = ahead = this.#begin(subject);
+      this.#taken++;
+      await this.#one(job, ready, `seed ${seed}, case ${index}`);
     }
     await job.end();
-    const { corpus, seed } = this.#options;
+    this.#next = Math.min(this.#next, ahead.index);
     corpus?.leave({ seed, next: this.#next });
   }
 
-  #make(index: number): Step[] {
-    if (index < UNGUIDED) return this.#unguided.case(index);
-    const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
-    const isGuided = this.#kept.length > 0 && random.oneIn(2);
-    return generateCase(this.#generate, index, isGuided ? random.pick(this.#kept) : undefined);
+  /** Begins to make the next case. */
+  #begin({ aname }: Subject): CaseAhead {
+    const index = this.#next++;
+    return new CaseAhead(index, this.#making(index), aname);
   }
 
-  async #one(job: Job, steps: Case, origin: string): Promise<void> {
-    const outcome = await job.run(steps, origin);
+  *#making(index: number): Generator<undefined, Step[]> {
+    if (index < UNGUIDED) return yield* this.#unguided.making(index);
+    const random = new Random(this.#options.seed ^ 0x5bd1e995, index);
+    const before = this.#kept.length > 0 && random.oneIn(2) ? random.pick(this.#kept) : undefined;
+    return yield* generatingCase(this.#generate, index, before);
+  }
+
+  async #one(job: Job, ready: UnreadyCase, origin: string): Promise<void> {
+    const { steps } = ready;
+    const outcome = await job.run(ready, origin);
     this.#cases++;
     this.#messages += outcome.sent;
     const { complaint } = outcome;
@@ -217,10 +239,10 @@ class Campaign {
 
   /** Whether to stop. */
   isOver(): boolean {
-    const { runs, timeMs, signal, maxFindings, first = 0 } = this.#options;
+    const { runs, timeMs, signal, maxFindings } = this.#options;
     if (maxFindings > 0 && this.#findings.size >= maxFindings) this.#isOver = true;
     if (signal?.aborted === true || performance.now() - this.#begun >= timeMs) this.#isOver = true;
-    return this.#isOver || this.#next - first >= runs;
+    return this.#isOver || this.#taken >= runs;
   }
 
   /** Milliseconds for making a finding shorter: a run that is to end soon has less. */
@@ -319,6 +341,8 @@ class Campaign {
 /** One target at work. */
 class Job {
   readonly runner: Runner;
+  /** The case after the one that is run. */
+  ahead: CaseAhead | null = null;
   readonly #subject: Subject;
   readonly #campaign: Campaign;
   readonly #options: FuzzOptions;
@@ -351,6 +375,7 @@ class Job {
       ...common,
       isKnown: (complaint) => campaign.isKnown(complaint),
       isMasked: (step) => campaign.isMasked(step),
+      meanwhile: () => this.ahead?.advance(),
     });
     // Shrinking and verifying leave nothing out, and look for one thing only.
     const isOther = (complaint: Complaint): boolean => !this.#isWanted(complaint);
@@ -366,8 +391,9 @@ class Job {
     await this.#again.hangUp();
   }
 
-  async run(steps: Case, origin: string): Promise<Outcome> {
-    const outcome = await this.runner.run(steps, { isFresh: false, isRecording: false });
+  async run({ steps, frames }: UnreadyCase, origin: string): Promise<Outcome> {
+    const mode = { isFresh: false, isRecording: false };
+    const outcome = await this.runner.run(steps, frames === undefined ? mode : { ...mode, frames });
     if (outcome.complaint !== null) {
       await this.runner.hangUp();
       await this.#look(steps, outcome.complaint, origin);

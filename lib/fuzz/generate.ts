@@ -74,6 +74,23 @@ type Temper =
  * @param before A case to begin with, to go on from where it leads.
  */
 export function generateCase(options: GenerateOptions, index: number, before?: Case): Step[] {
+  return finished(generatingCase(options, index, before));
+}
+
+/** What a generator returns in the end. */
+export function finished<T>(making: Generator<undefined, T>): T {
+  for (;;) {
+    const { done, value } = making.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same as {@linkcode generateCase}, with a pause after each message. */
+export function generatingCase(
+  options: GenerateOptions,
+  index: number,
+  before?: Case,
+): Generator<undefined, Step[]> {
   return new Generation(options, index).make(before);
 }
 
@@ -92,7 +109,7 @@ class Generation {
     this.#model = new Model(options.fixtures, options.user);
   }
 
-  make(before?: Case): Step[] {
+  *make(before?: Case): Generator<undefined, Step[]> {
     const random = this.#random;
     const dice = random.below(100);
     this.#temper = dice < 62 ? "orderly" : dice < 82 ? "racing" : "damaged";
@@ -104,6 +121,7 @@ class Generation {
       if (this.#temper === "racing" && random.oneIn(6)) this.#switch();
       if (random.oneIn(7)) this.#burst();
       else this.#add(this.#message());
+      yield;
     }
     if (this.#temper === "damaged") this.#damage(1 + random.below(3));
     return this.#steps;
