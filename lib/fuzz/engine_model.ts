@@ -8,7 +8,7 @@ import { CaseAhead, type ReadyCase } from "./case_ahead.ts";
 import type { CorpusFolder } from "./corpus.ts";
 import type { TemporaryExport } from "./export.ts";
 import { bucketOf, formatReproducer, type Found, type Report } from "./findings.ts";
-import { type GenerateOptions, generatingCase } from "./generate.ts";
+import { finished, type GenerateOptions, generatingCase } from "./generate.ts";
 import { signatureOf } from "./masks.ts";
 import { makeOracles } from "./oracles/all.ts";
 import type { Complaint } from "./oracles/oracle.ts";

@@ -187,7 +187,7 @@ export class Runner {
    * @throws {Error} If the target takes no connection though it lives.
    */
   async run(steps: Case, mode: RunMode): Promise<Outcome> {
-    const { fixtures, user, isMasked, reset } = this.#options;
+    const { fixtures, user, reset } = this.#options;
     if (mode.isFresh) await this.hangUp();
     if (this.#isDirty) reset?.();
     this.#isDirty = false;
