@@ -34,7 +34,7 @@ let descriptors: PollSet | undefined;
 export function holdFor(fd: number, events: number, ms: number = HELD_MS): boolean {
   descriptors ??= new PollSet(1);
   descriptors.set(0, fd, events);
-  return poll(descriptors, Math.max(0, Math.min(ms, HELD_MS))) !== 0;
+  return poll(descriptors, Math.ceil(Math.max(0, Math.min(ms, HELD_MS)))) !== 0;
 }
 
 /**
