@@ -11,8 +11,8 @@ import { type Dialect, LAYOUT_BY_TYPE, MAXWELEM, RREAD_HEADER } from "../p9/mod.
 import { DEFAULT_LIMITS, Server } from "../server/mod.ts";
 import { type Channel, connectInMemory } from "../transport/mod.ts";
 import { FrameMaker } from "./codec_frames.ts";
-import { NUMBER_EDGES } from "./codec_values.ts";
-import { Dice, mixSeed } from "./dice.ts";
+import { NUMBER_EDGES } from "./values.ts";
+import { Random } from "./random.ts";
 
 /** Ways to bend a reply, by what the client gets. */
 export const BENDS = {
@@ -90,7 +90,7 @@ export class Liar {
   /** What was done to which reply. */
   readonly deeds: Lie[] = [];
   readonly #honest: Channel;
-  readonly #dice: Dice;
+  readonly #random: Random;
   readonly #maker: FrameMaker;
   readonly #replies: FrameMaker;
   readonly #isStream: boolean;
@@ -121,14 +121,14 @@ export class Liar {
       exports: [{ name: "", tree: sampleTree(), readOnly: false }],
     });
     this.#honest = connectInMemory(server.accept);
-    this.#own = mixSeed(options.seed, options.index);
+    this.#random = new Random(options.seed, options.index);
+    this.#own = this.#random.next();
     this.#only = options.only;
-    this.#dice = new Dice(this.#own);
-    this.#maker = new FrameMaker(this.#dice, { letter: "R" });
-    this.#replies = new FrameMaker(this.#dice, { letter: "R" });
+    this.#maker = new FrameMaker(this.#random, { letter: "R" });
+    this.#replies = new FrameMaker(this.#random, { letter: "R" });
     this.#isStream = options.isStream;
-    this.#quiet = this.#dice.once(6) ? 0 : 2 + this.#dice.below(60);
-    this.#rate = this.#dice.pick([1, 2, 5, 12, 40]);
+    this.#quiet = this.#random.oneIn(6) ? 0 : 2 + this.#random.below(60);
+    this.#rate = this.#random.pick([1, 2, 5, 12, 40]);
     this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#send = (bytes) => {
       this.#stir();
@@ -173,10 +173,10 @@ export class Liar {
       if (this.#isOver) break;
       number++;
       this.#note(reply);
-      this.#dice.reset(mixSeed(this.#own, number));
-      const isBent = number >= this.#quiet && this.#dice.once(this.#rate);
+      this.#random.reset(this.#own, number);
+      const isBent = number >= this.#quiet && this.#random.oneIn(this.#rate);
       if (isBent && this.#only?.has(number) !== false) {
-        this.#bend(this.#dice.pick(BEND_NAMES), reply, number);
+        this.#bend(this.#random.pick(BEND_NAMES), reply, number);
       } else this.#send(reply);
     }
     this.end();
@@ -198,7 +198,7 @@ export class Liar {
   }
 
   #bend(bend: Bend, reply: Uint8Array, number: number): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const type = reply[4] ?? 0;
     const tag = (reply[5] ?? 0) | (reply[6] ?? 0) << 8;
     const message = `${LAYOUT_BY_TYPE.get(type)?.name ?? type} tag=${tag}`;
@@ -207,7 +207,7 @@ export class Liar {
       case "spoilt":
       case "framed": {
         this.#maker.load({ bytes: reply, dialect: this.#dialect });
-        this.#maker.spoil(1 + dice.below(2));
+        this.#maker.spoil(1 + random.below(2));
         const frame = this.#maker.frame();
         if (bend === "framed" || !this.#isStream) setSize(frame, frame.length);
         if (frame.length >= 7 || this.#isStream) this.#send(frame);
@@ -221,7 +221,7 @@ export class Liar {
         break;
       case "other tag": {
         const other = reply.slice();
-        const value = dice.once(2) ? dice.pick(NUMBER_EDGES[2]) : dice.below(64);
+        const value = random.oneIn(2) ? random.pick(NUMBER_EDGES[2]) : random.below(64);
         new DataView(other.buffer).setUint16(5, value, true);
         this.#send(other);
         break;
@@ -232,7 +232,7 @@ export class Liar {
         break;
       case "unasked": {
         const other = this.#made(-1, reply);
-        new DataView(other.buffer).setUint16(5, dice.next() & 0xffff, true);
+        new DataView(other.buffer).setUint16(5, random.next() & 0xffff, true);
         this.#send(other);
         this.#send(reply);
         break;
@@ -245,14 +245,14 @@ export class Liar {
         break;
       }
       case "longer":
-        this.#send(longer(reply, 1 + dice.below(dice.once(4) ? 60_000 : 64)));
+        this.#send(longer(reply, 1 + random.below(random.oneIn(4) ? 60_000 : 64)));
         break;
       case "error": {
         const frame = new Uint8Array(11);
         setSize(frame, 11);
         frame[4] = 7;
         frame.set(reply.subarray(5, 7), 5);
-        new DataView(frame.buffer).setUint32(7, dice.pick(NUMBER_EDGES[4]), true);
+        new DataView(frame.buffer).setUint32(7, random.pick(NUMBER_EDGES[4]), true);
         this.#send(frame);
         break;
       }
@@ -262,7 +262,7 @@ export class Liar {
       case "withheld":
         break;
       case "cut":
-        if (this.#isStream) this.#send(reply.slice(0, dice.below(reply.length)));
+        if (this.#isStream) this.#send(reply.slice(0, random.below(reply.length)));
         this.#later(1, () => this.end());
         break;
       case "end":

@@ -14,7 +14,7 @@ import { type Dialect, DIALECTS, Errno, LOCK_TYPE_WRLCK, ProtocolError } from ".
 import { type Channel, dial } from "../transport/mod.ts";
 import { type Liar, lyingChannel, LyingServer } from "./clients_mischief.ts";
 import type { ClientsCatch, ClientsProgress, ClientsTask } from "./clients_task.ts";
-import { mixSeed } from "./dice.ts";
+import { Random } from "./random.ts";
 
 /** Everything that a client does with one server takes no longer, in milliseconds. */
 const PATIENCE_MS = 3000;
@@ -160,7 +160,7 @@ async function run(task: ClientsTask): Promise<void> {
       lastTold = now;
     }
     Atomics.store(shared, 0, index);
-    const dialect = DIALECTS[mixSeed(seed, index) % 4] ?? "9P2000.L";
+    const dialect = DIALECTS[new Random(seed, index).below(4)] ?? "9P2000.L";
     let liar: Liar | undefined;
     let channel: Channel;
     if (server === undefined) {

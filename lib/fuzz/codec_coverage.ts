@@ -28,6 +28,8 @@ interface ScriptCoverage {
 /** What has run of one script: a byte for each character, 1 if it has. */
 interface Seen {
   ran: Uint8Array;
+  /** Where what was new at the last look that had anything new begins. */
+  fresh: number[];
   /** States of functions that were looked at. */
   readonly known: Set<string>;
 }
@@ -38,8 +40,6 @@ export class Coverage implements Disposable {
   readonly #isWatched: (url: string) => boolean;
   readonly #seen = new Map<string, Seen>();
   #count = 0;
-  /** States of functions that were new at the last look that had any. */
-  #last = new Set<string>();
 
   private constructor(session: Session, isWatched: (url: string) => boolean) {
     this.#session = session;
@@ -68,48 +68,41 @@ export class Coverage implements Disposable {
 
   /** Look at what ran since the last look, and return how many characters of it ran never before. */
   async take(): Promise<number> {
-    const taken = await this.#post("Profiler.takePreciseCoverage");
-    const { result } = taken as { readonly result: readonly ScriptCoverage[] };
-    const last = new Set<string>();
-    let fresh = 0;
-    for (const script of result) {
-      if (this.#isWatched(script.url)) fresh += this.#mark(script, last);
+    const before = this.#count;
+    for (const { scriptId, functions } of await this.#look()) {
+      const seen = this.#seenOf(scriptId);
+      for (const { ranges } of functions) this.#count += mark(seen, ranges);
     }
-    this.#count += fresh;
-    if (fresh > 0) this.#last = last;
-    return fresh;
+    return this.#count - before;
   }
 
-  /** Look at what ran since the last look: whether anything that was new last is in it. */
-  async hasLast(): Promise<boolean> {
-    const taken = await this.#post("Profiler.takePreciseCoverage");
-    const { result } = taken as { readonly result: readonly ScriptCoverage[] };
-    for (const { scriptId, functions } of result) {
-      for (const { ranges } of functions) {
-        if (ranges[0] === undefined || ranges[0].count === 0) continue;
-        if (this.#last.has(stateOf(scriptId, ranges))) return true;
-      }
+  /** Look at what ran since the last look: whether anything that {@linkcode take} found new is in it. */
+  async hasFresh(): Promise<boolean> {
+    for (const { scriptId, functions } of await this.#look()) {
+      const { fresh } = this.#seenOf(scriptId);
+      if (fresh.length > 0 && functions.some(({ ranges }) => runs(ranges, fresh))) return true;
     }
     return false;
   }
 
-  #mark({ scriptId, functions }: ScriptCoverage, last: Set<string>): number {
-    const seen = this.#seen.get(scriptId) ?? { ran: new Uint8Array(0), known: new Set<string>() };
-    this.#seen.set(scriptId, seen);
-    let fresh = 0;
-    for (const { ranges } of functions) {
-      const [whole, ...inner] = ranges;
-      // The first function is the module itself, whose range spans all others.
-      if (whole === undefined || whole.count === 0 || whole.startOffset === 0) continue;
-      const idle = inner.filter(({ count }) => count === 0);
-      const state = stateOf(scriptId, ranges);
-      if (seen.known.has(state)) continue;
-      seen.known.add(state);
-      const painted = paint(seen, whole, idle);
-      if (painted > 0) last.add(state);
-      fresh += painted;
+  /** Forget what was new. */
+  settle(): void {
+    for (const seen of this.#seen.values()) seen.fresh = [];
+  }
+
+  async #look(): Promise<readonly ScriptCoverage[]> {
+    const taken = await this.#post("Profiler.takePreciseCoverage");
+    const { result } = taken as { readonly result: readonly ScriptCoverage[] };
+    return result.filter(({ url }) => this.#isWatched(url));
+  }
+
+  #seenOf(scriptId: string): Seen {
+    let seen = this.#seen.get(scriptId);
+    if (seen === undefined) {
+      seen = { ran: new Uint8Array(0), fresh: [], known: new Set() };
+      this.#seen.set(scriptId, seen);
     }
-    return fresh;
+    return seen;
   }
 
   #post(method: string, params: Record<string, unknown> = {}): Promise<unknown> {
@@ -127,31 +120,52 @@ export class Coverage implements Disposable {
   }
 }
 
-/** A function and which of its blocks did not run, as a key. */
-function stateOf(scriptId: string, ranges: readonly CoverageRange[]): string {
-  let state = `${scriptId}:${ranges[0]?.startOffset}`;
+/** Notes what ran of a function; returns how many characters had not. */
+function mark(seen: Seen, ranges: readonly CoverageRange[]): number {
+  const [whole] = ranges;
+  // The first function is the module itself, whose range spans all others.
+  if (whole === undefined || whole.count === 0 || whole.startOffset === 0) return 0;
+  let state = `${whole.startOffset}`;
   for (const { startOffset, endOffset, count } of ranges) {
     if (count === 0) state += ` ${startOffset}-${endOffset}`;
   }
-  return state;
+  if (seen.known.has(state)) return 0;
+  seen.known.add(state);
+  return paint(seen, whole, ranges);
 }
 
-/** Notes what ran of a function; returns how many characters had not. */
-function paint(seen: Seen, whole: CoverageRange, idle: readonly CoverageRange[]): number {
+function paint(seen: Seen, whole: CoverageRange, ranges: readonly CoverageRange[]): number {
   if (seen.ran.length < whole.endOffset) {
     const longer = new Uint8Array(whole.endOffset * 2);
     longer.set(seen.ran);
     seen.ran = longer;
   }
   const now = new Uint8Array(whole.endOffset - whole.startOffset).fill(1);
-  for (const { startOffset, endOffset } of idle) {
-    now.fill(0, startOffset - whole.startOffset, endOffset - whole.startOffset);
+  for (const { startOffset, endOffset, count } of ranges) {
+    if (count === 0) now.fill(0, startOffset - whole.startOffset, endOffset - whole.startOffset);
   }
   let fresh = 0;
+  let last = -2;
   for (let i = 0; i < now.length; i++) {
-    if (now[i] === 0 || seen.ran[whole.startOffset + i] === 1) continue;
-    seen.ran[whole.startOffset + i] = 1;
+    const at = whole.startOffset + i;
+    if (now[i] === 0 || seen.ran[at] === 1) continue;
+    // One place of a piece stands for all of it.
+    if (last !== at - 1) seen.fresh.push(at);
+    last = at;
+    seen.ran[at] = 1;
     fresh++;
   }
   return fresh;
+}
+
+/** Whether one of the places is in a piece of the function that ran. */
+function runs(ranges: readonly CoverageRange[], places: readonly number[]): boolean {
+  const [whole] = ranges;
+  if (whole === undefined || whole.count === 0 || whole.startOffset === 0) return false;
+  return places.some((at) =>
+    at >= whole.startOffset && at < whole.endOffset &&
+    ranges.every(({ startOffset, endOffset, count }) =>
+      count > 0 || at < startOffset || at >= endOffset
+    )
+  );
 }

@@ -18,15 +18,16 @@ import {
   RECORD_LAYOUTS,
   Wire,
 } from "../p9/mod.ts";
+import type { Random } from "./random.ts";
 import {
   LIKELY,
   LONGEST_NAME,
   namedValues,
-  NASTY_NAMES,
+  NASTY_BYTES,
   NUMBER_EDGES,
+  SHORT_BYTES,
   WIDE_EDGES,
-} from "./codec_values.ts";
-import { type Dice, mixSeed } from "./dice.ts";
+} from "./values.ts";
 
 /** Longest frame that is made, in bytes. */
 export const MAX_FRAME = 0x2_8000;
@@ -62,6 +63,7 @@ const ROLE_TEXT = 2;
 const ROLE_BYTES = 3;
 
 const MAX_SPANS = 512;
+const MAX_VIEWS = 1024;
 
 /** A field with what may be put there. */
 interface Plan {
@@ -129,6 +131,8 @@ export interface Specimen {
   readonly bytes: Uint8Array;
   /** The dialect it is of. */
   readonly dialect: Dialect;
+  /** What {@linkcode spansOf} says of it, for one that is loaded often. */
+  readonly spans?: Int32Array;
 }
 
 /**
@@ -137,9 +141,9 @@ export interface Specimen {
  * @example A frame by its number
  * ```ts
  * import assert from "node:assert/strict";
- * import { Dice, FrameMaker } from "@virtfs/virtfs/fuzz";
+ * import { Random, FrameMaker } from "@virtfs/virtfs/fuzz";
  *
- * const one = new FrameMaker(new Dice(0)), other = new FrameMaker(new Dice(0));
+ * const one = new FrameMaker(new Random(0)), other = new FrameMaker(new Random(0));
  * one.make(7, 1000);
  * other.make(7, 1000);
  * assert.deepEqual(one.frame(), other.frame());
@@ -154,7 +158,7 @@ export class FrameMaker {
   dialect: Dialect = "9P2000.L";
   /** How it was spoilt. */
   readonly mutations: Mutation[] = [];
-  readonly #dice: Dice;
+  readonly #random: Random;
   readonly #view = new DataView(this.bytes.buffer);
   readonly #dialects: readonly Dialect[];
   readonly #plans: Readonly<Record<Dialect, readonly FramePlan[]>>;
@@ -164,12 +168,12 @@ export class FrameMaker {
   readonly #widths = new Int32Array(MAX_SPANS);
   readonly #roles = new Uint8Array(MAX_SPANS);
   #spans = 0;
-  /** Spans of what was loaded: frames that are good for something are loaded often. */
-  readonly #known = new WeakMap<Specimen, Int32Array>();
+  /** Views of frames by their length: to make one takes longer than to make a frame. */
+  readonly #views: Uint8Array<ArrayBuffer>[] = [];
 
-  /** Draw from `dice`, which {@linkcode FrameMaker.make} seeds afresh for every frame. */
-  constructor(dice: Dice, options: FrameOptions = {}) {
-    this.#dice = dice;
+  /** Draw from `random`, which {@linkcode FrameMaker.make} seeds afresh for every frame. */
+  constructor(random: Random, options: FrameOptions = {}) {
+    this.#random = random;
     this.#dialects = options.dialects ?? DIALECTS;
     this.#names = options.isFramed === true ? FRAMED : MUTATION_NAMES;
     this.#isShort = options.isShort === true;
@@ -181,40 +185,50 @@ export class FrameMaker {
     };
   }
 
+  /** The frame, borrowed until the next one is made. */
+  get view(): Uint8Array<ArrayBuffer> {
+    const { length } = this;
+    if (length >= MAX_VIEWS) return this.bytes.subarray(0, length);
+    return this.#views[length] ??= this.bytes.subarray(0, length);
+  }
+
   /** A copy of the frame. */
   frame(): Uint8Array<ArrayBuffer> {
     return this.bytes.slice(0, this.length);
   }
 
-  /** Make frame number `index` of a seed: a well-formed one in three cases of ten. */
-  make(seed: number, index: number): void {
-    const dice = this.#dice;
-    dice.reset(mixSeed(seed, index));
-    this.dialect = dice.pick(this.#dialects);
-    this.#wellFormed(dice.pick(this.#plans[this.dialect]));
-    if (dice.below(10) >= 3) this.spoil(1 + (dice.once(3) ? dice.below(3) : 0));
+  /**
+   * Make frame number `index` of a seed.
+   *
+   * @param specimens Frames that were good for something: every second one is made out of one of
+   * these, if there are any. Of the others three of ten are well-formed.
+   */
+  make(seed: number, index: number, specimens: readonly Specimen[] = NONE): void {
+    const random = this.#random;
+    random.reset(seed, index);
+    if (specimens.length > 0 && random.oneIn(2)) {
+      this.load(random.pick(specimens));
+      this.spoil(1 + random.below(4));
+      return;
+    }
+    this.dialect = random.pick(this.#dialects);
+    this.#wellFormed(random.pick(this.#plans[this.dialect]));
+    if (random.below(10) >= 3) this.spoil(1 + (random.oneIn(3) ? random.below(3) : 0));
   }
 
   /**
-   * Make a well-formed message, going on with the dice as they lie.
+   * Make a well-formed message, going on with the numbers as they come.
    *
    * @param type Its type; any of the dialect if that is -1.
    * @returns Whether the dialect has the type.
    */
   makeType(type: number, dialect: Dialect): boolean {
     const plans = this.#plans[dialect];
-    const plan = type < 0 ? this.#dice.pick(plans) : plans.find((each) => each.type === type);
+    const plan = type < 0 ? this.#random.pick(plans) : plans.find((each) => each.type === type);
     if (plan === undefined) return false;
     this.dialect = dialect;
     this.#wellFormed(plan);
     return true;
-  }
-
-  /** Make frame number `index` of a seed out of one that was good for something. */
-  remake(seed: number, index: number, specimen: Specimen): void {
-    this.#dice.reset(mixSeed(seed, index));
-    this.load(specimen);
-    this.spoil(1 + this.#dice.below(4));
   }
 
   /** Take a frame as it is, to be spoilt. */
@@ -225,19 +239,18 @@ export class FrameMaker {
     this.bytes.set(bytes.subarray(0, MAX_FRAME));
     this.length = Math.min(bytes.length, MAX_FRAME);
     this.#spans = 0;
-    const spans = this.#known.get(specimen) ?? spansOf(specimen);
-    this.#known.set(specimen, spans);
+    const spans = specimen.spans ?? spansOf(bytes, dialect);
     for (let i = 0; i < spans.length; i += 3) {
       this.#note(spans[i] ?? 0, spans[i + 1] ?? 0, spans[i + 2] ?? 0);
     }
   }
 
   #wellFormed({ type, plans }: FramePlan): void {
-    const dice = this.#dice;
+    const random = this.#random;
     this.mutations.length = 0;
     this.#spans = 0;
     this.bytes[4] = type;
-    this.#view.setUint16(5, dice.once(4) ? dice.pick(NUMBER_EDGES[2]) : dice.below(8), true);
+    this.#view.setUint16(5, random.oneIn(4) ? random.pick(NUMBER_EDGES[2]) : random.below(8), true);
     this.length = 7;
     this.#fields(plans);
     this.#view.setUint32(0, this.length, true);
@@ -277,8 +290,12 @@ export class FrameMaker {
         break;
       case "strings":
       case "qids": {
-        const dice = this.#dice;
-        const count = dice.once(200) && !this.#isShort ? 300 : dice.once(4) ? 16 : dice.below(4);
+        const random = this.#random;
+        const count = random.oneIn(200) && !this.#isShort
+          ? 300
+          : random.oneIn(4)
+          ? 16
+          : random.below(4);
         this.#note(ROLE_COUNT, this.length, width);
         this.#put(width, count);
         for (let i = 0; i < count; i++) {
@@ -304,48 +321,53 @@ export class FrameMaker {
   }
 
   #number({ numbers, isFlags }: Plan, width: number): number {
-    const dice = this.#dice;
-    const kind = dice.below(8);
-    if (kind === 0) return dice.next();
-    if (kind === 1) return dice.pick(NUMBER_EDGES[width === 1 ? 1 : width === 2 ? 2 : 4]);
-    let value = dice.pick(numbers);
-    if (isFlags) { while (dice.once(2)) value |= dice.pick(numbers); }
+    const random = this.#random;
+    const kind = random.below(8);
+    if (kind === 0) return random.next();
+    if (kind === 1) return random.pick(NUMBER_EDGES[width === 1 ? 1 : width === 2 ? 2 : 4]);
+    let value = random.pick(numbers);
+    if (isFlags) { while (random.oneIn(2)) value |= random.pick(numbers); }
     return value;
   }
 
   #wide({ numbers, isFlags }: Plan): void {
-    const dice = this.#dice;
-    const kind = dice.below(4);
+    const random = this.#random;
+    const kind = random.below(4);
     const at = this.length;
     if (kind === 0) {
-      this.#view.setUint32(at, dice.next(), true);
-      this.#view.setUint32(at + 4, dice.next(), true);
+      this.#view.setUint32(at, random.next(), true);
+      this.#view.setUint32(at + 4, random.next(), true);
     } else if (kind === 1 && !isFlags) {
-      this.#view.setBigUint64(at, dice.pick(WIDE_EDGES), true);
+      this.#view.setBigUint64(at, random.pick(WIDE_EDGES), true);
     } else {
-      this.#view.setUint32(at, isFlags ? dice.pick(numbers) : dice.below(0x2000), true);
+      this.#view.setUint32(at, isFlags ? random.pick(numbers) : random.below(0x2000), true);
       this.#view.setUint32(at + 4, 0, true);
     }
     this.length = at + 8;
   }
 
   #qid(): void {
-    const dice = this.#dice;
-    this.#put(1, dice.pick(QID_TYPES));
-    this.#put(4, dice.once(4) ? dice.next() : 0);
-    this.#put(4, dice.once(4) ? dice.next() : dice.below(16));
-    this.#put(4, dice.once(4) ? dice.next() : 0);
+    const random = this.#random;
+    this.#put(1, random.pick(QID_TYPES));
+    this.#put(4, random.oneIn(4) ? random.next() : 0);
+    this.#put(4, random.oneIn(4) ? random.next() : random.below(16));
+    this.#put(4, random.oneIn(4) ? random.next() : 0);
   }
 
   #string(): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const room = MAX_FRAME - this.length - 8192;
-    const isLongest = !this.#isShort && room > LONGEST_NAME.length && dice.once(4096);
-    const name = isLongest ? LONGEST_NAME : dice.pick(NASTY_NAMES);
+    const isLongest = !this.#isShort && room > LONGEST_NAME.length && random.oneIn(4096);
+    const name = isLongest ? LONGEST_NAME : this.#name();
     this.#note(ROLE_COUNT, this.length, 2);
     this.#put(2, name.length);
     this.#note(ROLE_TEXT, this.length, name.length);
     this.#copy(name);
+  }
+
+  #name(): Uint8Array {
+    const random = this.#random;
+    return random.pick(random.oneIn(8) ? NASTY_BYTES : SHORT_BYTES);
   }
 
   #copy(source: Uint8Array): void {
@@ -355,14 +377,14 @@ export class FrameMaker {
   }
 
   #bytes({ record, isList }: Plan, width: number): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const from = this.length;
     this.#note(ROLE_COUNT, from, width);
     this.length += width;
     this.#note(ROLE_BYTES, this.length, 0);
     const span = this.#spans - 1;
-    if (record !== undefined && !dice.once(8)) {
-      const count = isList ? dice.below(4) : 1;
+    if (record !== undefined && !random.oneIn(8)) {
+      const count = isList ? random.below(4) : 1;
       for (let i = 0; i < count; i++) {
         const start = this.length;
         if (!isList) this.length += 2; // size[2] of a stat record
@@ -370,7 +392,7 @@ export class FrameMaker {
         if (!isList) this.#view.setUint16(start, this.length - start - 2, true);
       }
     } else {
-      const count = dice.once(64) && !this.#isShort ? 5000 : dice.below(40);
+      const count = random.oneIn(64) && !this.#isShort ? 5000 : random.below(40);
       for (let i = 0; i < count; i++) this.bytes[this.length + i] = i * 31;
       this.length += count;
     }
@@ -382,9 +404,9 @@ export class FrameMaker {
 
   /** Spoil the frame in so many ways, one after the other. */
   spoil(times: number): void {
-    const dice = this.#dice;
+    const random = this.#random;
     for (let i = 0; i < times; i++) {
-      const mutation = dice.pick(this.#names);
+      const mutation = random.pick(this.#names);
       this.mutations.push(mutation);
       this.#mutate(mutation);
     }
@@ -402,10 +424,15 @@ export class FrameMaker {
 
   /** One of the spans of a role; -1 if there is none. */
   #span(role: number): number {
+    // A few guesses are as fair as counting, and one of them is good most of the time.
+    for (let guess = 0; guess < 3 && this.#spans > 0; guess++) {
+      const i = this.#random.below(this.#spans);
+      if (this.#isSpan(i, role)) return i;
+    }
     let count = 0;
     for (let i = 0; i < this.#spans; i++) if (this.#isSpan(i, role)) count++;
     if (count === 0) return -1;
-    let left = this.#dice.below(count);
+    let left = this.#random.below(count);
     for (let i = 0; i < this.#spans; i++) {
       if (this.#isSpan(i, role) && left-- === 0) return i;
     }
@@ -413,7 +440,7 @@ export class FrameMaker {
   }
 
   #mutate(mutation: Mutation): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const { bytes, length } = this;
     switch (mutation) {
       case "truncate":
@@ -421,7 +448,7 @@ export class FrameMaker {
         const span = this.#span(-1);
         const from = span < 0 ? 0 : this.#offsets[span] ?? 0;
         const width = span < 0 ? 7 : this.#widths[span] ?? 0;
-        this.length = Math.min(length, from + (dice.once(2) ? 0 : dice.below(width + 1)));
+        this.length = Math.min(length, from + (random.oneIn(2) ? 0 : random.below(width + 1)));
         if (mutation === "truncate") {
           this.length = Math.max(this.length, Math.min(length, 7));
           this.#fixSize();
@@ -429,17 +456,17 @@ export class FrameMaker {
         break;
       }
       case "extend": {
-        const count = dice.once(4) ? 1 + dice.below(64) : 1 + dice.below(4);
+        const count = random.oneIn(4) ? 1 + random.below(64) : 1 + random.below(4);
         if (length + count > MAX_FRAME) break;
-        for (let i = 0; i < count; i++) bytes[length + i] = dice.next();
+        for (let i = 0; i < count; i++) bytes[length + i] = random.next();
         this.length += count;
         this.#fixSize();
         break;
       }
       case "size": {
         if (length < 4) break;
-        const near = length - 4 + dice.below(9);
-        this.#view.setUint32(0, dice.once(2) ? near : dice.pick(NUMBER_EDGES[4]), true);
+        const near = length - 4 + random.below(9);
+        this.#view.setUint32(0, random.oneIn(2) ? near : random.pick(NUMBER_EDGES[4]), true);
         break;
       }
       case "count": {
@@ -454,15 +481,15 @@ export class FrameMaker {
       }
       case "type":
         if (length < 5) break;
-        bytes[4] = dice.once(2) ? dice.next() : (bytes[4] ?? 0) ^ 1;
+        bytes[4] = random.oneIn(2) ? random.next() : (bytes[4] ?? 0) ^ 1;
         break;
       case "insert": {
         const span = this.#span(-1);
         const at = span < 0 ? Math.min(length, 7) : this.#offsets[span] ?? 0;
-        const count = 1 + dice.below(8);
+        const count = 1 + random.below(8);
         if (length + count > MAX_FRAME) break;
         bytes.copyWithin(at + count, at, length);
-        for (let i = 0; i < count; i++) bytes[at + i] = dice.once(2) ? 0 : dice.next();
+        for (let i = 0; i < count; i++) bytes[at + i] = random.oneIn(2) ? 0 : random.next();
         this.length += count;
         this.#move(at, count);
         this.#fixSize();
@@ -491,9 +518,9 @@ export class FrameMaker {
       case "flip": {
         if (length === 0) break;
         const at = this.#names === FRAMED && length > 4
-          ? 4 + dice.below(length - 4)
-          : dice.below(length);
-        bytes[at] = (bytes[at] ?? 0) ^ 1 << dice.below(8);
+          ? 4 + random.below(length - 4)
+          : random.below(length);
+        bytes[at] = (bytes[at] ?? 0) ^ 1 << random.below(8);
         break;
       }
       case "text":
@@ -503,12 +530,12 @@ export class FrameMaker {
 
   /** Overwrites a count by one that is near, or that is as large as what is left, or far off. */
   #lie(at: number, width: number): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const { length } = this;
     const was = width === 2 ? this.#view.getUint16(at, true) : this.#view.getUint32(at, true);
     const left = length - at - width;
     let value: number;
-    switch (dice.below(6)) {
+    switch (random.below(6)) {
       case 0:
         value = was + 1;
         break;
@@ -516,35 +543,34 @@ export class FrameMaker {
         value = was - 1;
         break;
       case 2:
-        value = left + dice.below(3) - 1;
+        value = left + random.below(3) - 1;
         break;
       case 3:
         value = 0;
         break;
       default:
-        value = dice.pick(NUMBER_EDGES[width === 2 ? 2 : 4]);
+        value = random.pick(NUMBER_EDGES[width === 2 ? 2 : 4]);
     }
     if (width === 2) this.#view.setUint16(at, value, true);
     else this.#view.setUint32(at, value, true);
   }
 
   #edge(at: number, width: number): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const view = this.#view;
-    if (width === 1) this.bytes[at] = dice.pick(NUMBER_EDGES[1]);
-    else if (width === 2) view.setUint16(at, dice.pick(NUMBER_EDGES[2]), true);
-    else if (width === 4) view.setUint32(at, dice.pick(NUMBER_EDGES[4]), true);
-    else if (width === 8) view.setBigUint64(at, dice.pick(WIDE_EDGES), true);
-    else for (let i = 0; i < width; i++) this.bytes[at + i] = dice.next();
+    if (width === 1) this.bytes[at] = random.pick(NUMBER_EDGES[1]);
+    else if (width === 2) view.setUint16(at, random.pick(NUMBER_EDGES[2]), true);
+    else if (width === 4) view.setUint32(at, random.pick(NUMBER_EDGES[4]), true);
+    else if (width === 8) view.setBigUint64(at, random.pick(WIDE_EDGES), true);
+    else for (let i = 0; i < width; i++) this.bytes[at + i] = random.next();
   }
 
   #replaceText(): void {
-    const dice = this.#dice;
     const span = this.#span(ROLE_TEXT);
     if (span < 0) return;
     const at = this.#offsets[span] ?? 0;
     const width = this.#widths[span] ?? 0;
-    const name = dice.pick(NASTY_NAMES);
+    const name = this.#name();
     const more = name.length - width;
     if (this.length + more > MAX_FRAME) return;
     this.bytes.copyWithin(at + name.length, at + width, this.length);
@@ -566,8 +592,10 @@ export class FrameMaker {
   }
 }
 
+const NONE: readonly Specimen[] = [];
+
 /** Fields of a frame behind its header: role, offset and width of each, one after the other. */
-function spansOf({ bytes, dialect }: Specimen): Int32Array {
+export function spansOf(bytes: Uint8Array, dialect: Dialect): Int32Array {
   const spans: number[] = [];
   for (const { role, offset, width } of fieldOffsets(new Wire(bytes), 0, bytes.length, dialect)) {
     if (role === "size" || role === "type" || role === "tag") continue;

@@ -4,10 +4,25 @@
  *
  * @module
  */
-import { type Dialect, type Field, type Layout, LAYOUT_BY_TYPE, type Value } from "../p9/mod.ts";
+import {
+  type Dialect,
+  type Fault,
+  type Field,
+  type Layout,
+  LAYOUT_BY_TYPE,
+  RECORD_LAYOUTS,
+  type Value,
+} from "../p9/mod.ts";
 
-/** What the slow way makes of a frame: its fields by name, `kind` and `tag` among them. */
-export type ReferenceMessage = Readonly<Record<string, Value>>;
+/** What the slow way makes of a frame or record. */
+export interface ReferenceMessage {
+  /** What it is. */
+  readonly layout: Layout;
+  /** Its tag; -1 in a record. */
+  readonly tag: number;
+  /** Its fields, in the order of the layout. */
+  readonly values: readonly Value[];
+}
 
 const LENIENT = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -31,6 +46,10 @@ class Reader {
     this.#at = at;
   }
 
+  get at(): number {
+    return this.#at;
+  }
+
   get left(): number {
     return this.#bytes.length - this.#at;
   }
@@ -49,15 +68,17 @@ class Reader {
   number(width: number): number {
     const at = this.#take(width);
     if (at < 0) return 0;
-    let value = 0;
-    for (let i = width - 1; i >= 0; i--) value = value * 256 + (this.#bytes[at + i] ?? 0);
-    return value;
+    const bytes = this.#bytes;
+    let value = bytes[at] ?? 0;
+    if (width >= 2) value |= (bytes[at + 1] ?? 0) << 8;
+    if (width === 4) value |= (bytes[at + 2] ?? 0) << 16 | (bytes[at + 3] ?? 0) << 24;
+    return value >>> 0;
   }
 
   wide(): bigint {
-    const low = this.number(4);
-    const high = this.number(4);
-    return high === 0 ? BigInt(low) : (BigInt(high) << 32n) + BigInt(low);
+    HALVES[0] = this.number(4);
+    HALVES[1] = this.number(4);
+    return WIDE[0] ?? 0n;
   }
 
   qid(): Value {
@@ -101,6 +122,9 @@ class Reader {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Two halves that are one number, the lower one first, as wherever Deno runs. */
+const WIDE = new BigUint64Array(1);
+const HALVES = new Uint32Array(WIDE.buffer);
 
 /** ASCII by hand, which is most of what there is; the rest by a decoder that is not ours. */
 function textOf(bytes: Uint8Array, start: number, end: number): string {
@@ -145,17 +169,17 @@ function sequenceAt(bytes: Uint8Array, at: number): number {
 const MISSING: Readonly<Record<string, Value>> = { errno: 0, extension: "", n_uname: 0xffff_ffff };
 
 /** Reads the fields of a layout off `bytes` from `at` on; null if they are not exactly that. */
-export function referenceFields(
-  layout: Layout,
+function fieldsOf(
+  { fields }: Layout,
   bytes: Uint8Array,
   at: number,
   dialect: Dialect,
-): Record<string, Value> | null {
+): Value[] | null {
   const reader = new Reader(bytes, at);
-  const values: Record<string, Value> = {};
-  for (const field of layout.fields) {
+  const values: Value[] = [];
+  for (const field of fields) {
     const isMissing = field.extended && dialect === "9P2000";
-    values[field.name] = isMissing ? MISSING[field.name] ?? 0xffff_ffff : reader.field(field);
+    values.push(isMissing ? MISSING[field.name] ?? 0xffff_ffff : reader.field(field));
     if (!reader.isWhole) return null;
   }
   return reader.left === 0 ? values : null;
@@ -170,24 +194,143 @@ export function referenceDecode(frame: Uint8Array, dialect: Dialect): ReferenceM
   const tag = header.number(2);
   const layout = LAYOUT_BY_TYPE.get(type);
   if (size !== frame.length || layout?.dialects.includes(dialect) !== true) return null;
-  const values = referenceFields(layout, frame, 7, dialect);
-  if (values === null) return null;
-  values.kind = layout.name;
-  values.tag = tag;
-  return values;
+  const values = fieldsOf(layout, frame, 7, dialect);
+  return values === null ? null : { layout, tag, values };
+}
+
+/** Reads a record that fills `bytes`; null if it does not. */
+function recordOf(layout: Layout, bytes: Uint8Array, dialect: Dialect): ReferenceMessage | null {
+  const values = fieldsOf(layout, bytes, 0, dialect);
+  return values === null ? null : { layout, tag: -1, values };
+}
+
+/** Reads a stat record behind its `size[2]`; null if it is not exactly that. */
+export function referenceStat(bytes: Uint8Array, dialect: Dialect): ReferenceMessage | null {
+  const isWhole = bytes.length >= 2 && new Reader(bytes, 0).number(2) === bytes.length - 2;
+  return isWhole ? recordOf(STAT, bytes.subarray(2), dialect) : null;
+}
+
+/** Reads entries up to the first that is not there as a whole, and tells how many bytes are left. */
+export function referenceDirents(
+  bytes: Uint8Array,
+): { readonly entries: readonly ReferenceMessage[]; readonly left: number } {
+  const entries: ReferenceMessage[] = [];
+  let left = bytes;
+  for (;;) {
+    const reader = new Reader(left, 0);
+    for (const field of DIRENT.fields) reader.field(field);
+    const entry = reader.isWhole ? recordOf(DIRENT, left.subarray(0, reader.at), "9P2000.L") : null;
+    if (entry === null) return { entries, left: left.length };
+    entries.push(entry);
+    left = left.subarray(reader.at);
+  }
+}
+
+const [DIRENT, STAT] = ["Dirent", "Stat"].map((name) => {
+  const layout = RECORD_LAYOUTS.find((each) => each.name === name);
+  if (layout === undefined) throw new RangeError(`Cannot find record "${name}": no row`);
+  return layout;
+}) as [Layout, Layout];
+
+/** The first thing that is wrong, and where, in bytes. */
+export interface ReferenceFault {
+  /** What is wrong. */
+  readonly fault: Fault;
+  /** Where the first field that is wrong begins. */
+  readonly offset: number;
+}
+
+/** What is wrong with a frame; null if it is a message. */
+export function referenceFault(frame: Uint8Array, dialect: Dialect): ReferenceFault | null {
+  if (frame.length < 7) return { fault: "short-header", offset: 0 };
+  const header = new Reader(frame, 0);
+  if (header.number(4) !== frame.length) return { fault: "size-mismatch", offset: 0 };
+  const type = header.number(1);
+  const layout = LAYOUT_BY_TYPE.get(type);
+  if (layout !== undefined) {
+    return layout.dialects.includes(dialect)
+      ? faultOf(layout, frame, 7, dialect)
+      : { fault: "wrong-dialect", offset: 4 };
+  }
+  // Errors are answers: no request is called so.
+  const isError = ["Rlerror", "Rerror"].includes(LAYOUT_BY_TYPE.get(type + 1)?.name ?? "");
+  return { fault: isError ? "illegal-type" : "unknown-type", offset: 4 };
+}
+
+/** What is wrong with a stat record behind its `size[2]`; null if nothing is. */
+export function referenceStatFault(bytes: Uint8Array, dialect: Dialect): ReferenceFault | null {
+  if (bytes.length < 2 || new Reader(bytes, 0).number(2) !== bytes.length - 2) {
+    return { fault: "size-mismatch", offset: 0 };
+  }
+  return faultOf(STAT, bytes, 2, dialect);
+}
+
+function faultOf(
+  { fields }: Layout,
+  bytes: Uint8Array,
+  start: number,
+  dialect: Dialect,
+): ReferenceFault | null {
+  const reader = new Reader(bytes, start);
+  for (const field of fields) {
+    if (field.extended && dialect === "9P2000") continue;
+    const offset = reader.at;
+    reader.field(field);
+    if (!reader.isWhole) return faultAt(field, bytes, offset);
+  }
+  return reader.left === 0 ? null : { fault: "trailing-bytes", offset: reader.at };
+}
+
+/** What is wrong with a field that begins at `offset` and is not there as a whole. */
+function faultAt({ form, width }: Field, bytes: Uint8Array, offset: number): ReferenceFault {
+  if (form === "string") return { fault: "string-past-end", offset };
+  const reader = new Reader(bytes, offset);
+  const count = reader.number(width);
+  if (!reader.isWhole || !["bytes", "strings", "qids"].includes(form)) {
+    return { fault: "field-past-end", offset };
+  }
+  if (form === "bytes") return { fault: "data-past-end", offset };
+  // Not even the lengths of so many strings fit.
+  if (count * (form === "qids" ? 13 : 2) > reader.left) return { fault: "count-past-end", offset };
+  for (;;) {
+    const { at } = reader;
+    reader.string();
+    if (!reader.isWhole) return { fault: "string-past-end", offset: at };
+  }
+}
+
+/** A message or record as the codec gives it. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Name of the first field that is not what it should be, or null if all are and no other is there. */
+export function firstDifference(
+  message: object,
+  { layout, tag, values }: ReferenceMessage,
+): string | null {
+  const given = message as Fields;
+  let fields = 0;
+  if (tag >= 0) {
+    if (given.kind !== layout.name) return "kind";
+    if (given.tag !== tag) return "tag";
+    fields = 2;
+  }
+  for (let i = 0; i < values.length; i++) {
+    const name = layout.fields[i]?.name ?? "";
+    if (!isSame(given[name], values[i])) return name;
+  }
+  for (const _ in given) fields--;
+  return fields + values.length === 0 ? null : "number of fields";
 }
 
 /** Name of the first field in which two messages differ, or null if they are the same. */
-export function firstDifference(
-  message: Readonly<Record<string, unknown>>,
-  reference: ReferenceMessage,
-): string | null {
+export function firstChange(message: object, other: object): string | null {
+  const [one, two] = [message as Fields, other as Fields];
   let fields = 0;
-  for (const name in message) {
+  for (const name in one) {
     fields++;
-    if (!isSame(message[name], reference[name])) return name;
+    if (!isSame(one[name], two[name])) return name;
   }
-  for (const _ in reference) fields--;
+  for (const _ in two) fields--;
   return fields === 0 ? null : "number of fields";
 }
 
@@ -196,14 +339,19 @@ function isSame(one: unknown, other: unknown): boolean {
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) {
     return false;
   }
-  if (one instanceof Uint8Array || Array.isArray(one)) {
-    const list = one as ArrayLike<unknown>;
-    const rest = other as ArrayLike<unknown>;
-    if (list.length !== rest.length) return false;
-    for (let i = 0; i < list.length; i++) if (!isSame(list[i], rest[i])) return false;
+  if (one instanceof Uint8Array) return other instanceof Uint8Array && isEqual(one, other);
+  if (Array.isArray(one)) {
+    if (!Array.isArray(other) || one.length !== other.length) return false;
+    for (let i = 0; i < one.length; i++) if (!isSame(one[i], other[i])) return false;
     return true;
   }
-  const qid = one as Record<string, unknown>;
-  const same = other as Record<string, unknown>;
+  const [qid, same] = [one as Fields, other as Fields];
   return qid.type === same.type && qid.version === same.version && qid.path === same.path;
+}
+
+/** Whether two byte strings are the same. */
+export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }

@@ -5,17 +5,16 @@
  * @module
  */
 import { type Dialect, DIALECTS } from "../p9/mod.ts";
-import { FrameMaker } from "./codec_frames.ts";
 import { CODEC_CHECKS, CodecOracle } from "./codec_oracle.ts";
 import {
   type CodecCatch,
   type CodecProgress,
   type CodecSpecimen,
   type CodecTask,
+  DIALECT_CODES,
   SHARED,
-  SHARED_BYTES,
+  SHARED_SIZE,
 } from "./codec_task.ts";
-import { Dice } from "./dice.ts";
 import { formatReproducer } from "./findings.ts";
 import { shrinkBytes } from "./shrink.ts";
 import type { Finding } from "./types.ts";
@@ -67,8 +66,6 @@ export interface CodecReport {
 
 /** Cases of a seed: their numbers are passed on between threads with 32 bits. */
 const MAX_CASES = 2 ** 31 - 1;
-
-const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
 
 /**
  * Try our codec.
@@ -152,7 +149,7 @@ class CodecRun {
   /** Run a thread until it is done, which is true, or hangs. */
   async #thread(timeMs: number): Promise<boolean> {
     const { hangMs = 2000, signal } = this.#options;
-    const shared = new Int32Array(new SharedArrayBuffer(SHARED.BYTES * 4 + SHARED_BYTES));
+    const shared = new Int32Array(new SharedArrayBuffer(SHARED_SIZE));
     const task: CodecTask = {
       seed: this.#seed,
       from: this.#next,
@@ -233,13 +230,7 @@ class CodecRun {
     const index = shared[SHARED.CASE] ?? 0;
     const length = shared[SHARED.LENGTH] ?? 0;
     const dialect = DIALECT_CODES[shared[SHARED.DIALECT] ?? 2] ?? "9P2000.L";
-    // What the thread kept of the case; longer ones are made again.
-    let bytes = new Uint8Array(shared.buffer, SHARED.BYTES * 4, SHARED_BYTES).slice(0, length);
-    if (length > 256) {
-      const maker = new FrameMaker(new Dice(0), { dialects: this.#options.dialects ?? DIALECTS });
-      maker.make(this.#seed, index);
-      bytes = maker.frame();
-    }
+    const bytes = new Uint8Array(shared.buffer, SHARED.BYTES * 4).slice(0, length);
     const bucket = `codec/hang/${bytes[4] ?? 0}`;
     const finding = {
       oracle: "hang" as const,
@@ -271,8 +262,7 @@ export async function shrinkFrame(
   check: string,
   oracle: CodecOracle = new CodecOracle(),
 ): Promise<Uint8Array> {
-  const fails = (bytes: Uint8Array): boolean =>
-    oracle.check(bytes, bytes.length, dialect, true)?.check === check;
+  const fails = (bytes: Uint8Array): boolean => oracle.check(bytes, dialect, true)?.check === check;
   return fails(frame) ? await shrinkBytes(frame, fails) : frame;
 }
 
@@ -281,7 +271,7 @@ function confirm({ fault, dialect }: CodecCatch, frame: Uint8Array, tried: numbe
   const oracle = new CodecOracle();
   let failed = 0;
   for (let i = 0; i < tried; i++) {
-    if (oracle.check(frame, frame.length, dialect, true)?.check === fault.check) failed++;
+    if (oracle.check(frame, dialect, true)?.check === fault.check) failed++;
   }
   return failed;
 }

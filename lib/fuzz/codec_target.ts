@@ -7,7 +7,7 @@
 import { encode, kindOf, NOFID, NOTAG, type TMessage } from "../p9/mod.ts";
 import { ANAME, bytesOf, type Case, formatStep, type Step } from "./case.ts";
 import { FrameMaker } from "./codec_frames.ts";
-import { Dice } from "./dice.ts";
+import { Random } from "./random.ts";
 import { formatReproducer } from "./findings.ts";
 import { shrink } from "./shrink.ts";
 import type { RawConnection, Target } from "./target.ts";
@@ -121,7 +121,7 @@ class FramesRun {
     this.#target = options.target;
     this.#patienceMs = options.patienceMs ?? 1000;
     // A T-message most of the time; what a server must not get comes by the mutations of the type.
-    this.#maker = new FrameMaker(new Dice(0), {
+    this.#maker = new FrameMaker(new Random(0), {
       dialects: ["9P2000.L"],
       letter: "T",
       isShort: true,

@@ -4,13 +4,17 @@
  * @module
  */
 import type { Dialect } from "../p9/mod.ts";
+import { MAX_FRAME } from "./codec_frames.ts";
 import type { CodecFault } from "./codec_oracle.ts";
 
-/** Slots of {@linkcode CodecTask.shared} before the bytes of the case under way. */
+/** Slots of {@linkcode CodecTask.shared} before the frame of the case under way. */
 export const SHARED = { STOP: 0, CASE: 1, LENGTH: 2, DIALECT: 3, BYTES: 4 } as const;
 
-/** Bytes of a case that survive the end of the thread. */
-export const SHARED_BYTES = 0x1000;
+/** Bytes of {@linkcode CodecTask.shared}: the frame survives the end of the thread. */
+export const SHARED_SIZE = SHARED.BYTES * 4 + MAX_FRAME;
+
+/** Dialects by their codes in {@linkcode SHARED}. */
+export const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
 
 /** What a thread is to do. */
 export interface CodecTask {

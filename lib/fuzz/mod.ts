@@ -59,7 +59,6 @@ export { type CodecFramesOptions, type CodecFramesReport, runCodecFrames } from 
 export { type CodecSpecimen, DIGEST_CASES } from "./codec_task.ts";
 export * from "./conform.ts";
 export { CorpusFolder, type CorpusState } from "./corpus.ts";
-export { Dice } from "./dice.ts";
 export * from "./differential.ts";
 export { fuzzModel, type FuzzOptions, type Subject, UnguidedCases } from "./engine_model.ts";
 export { type Fixture, TemporaryExport } from "./export.ts";
@@ -69,6 +68,8 @@ export { MODEL_ORACLES } from "./oracles/all.ts";
 export type { Complaint } from "./oracles/oracle.ts";
 export { type Preset, type PresetOptions, type PresetPart, PRESETS, runPreset } from "./preset.ts";
 export { type Errors, type Profile, profileOf, PROFILES } from "./profiles.ts";
+export { type Profile, profileOf, PROFILES } from "./profiles.ts";
+export { Random } from "./random.ts";
 export { Replayer, type ReplayOptions } from "./replay.ts";
 export {
   formatFinding,

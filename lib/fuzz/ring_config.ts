@@ -12,7 +12,7 @@ import {
   requestRow,
 } from "../vhost/mod.ts";
 import { decodeConfig, MAX_TAG_SIZE } from "../virtio/mod.ts";
-import { NUMBER_EDGES, WIDE_EDGES } from "./codec_values.ts";
+import { NUMBER_EDGES, WIDE_EDGES } from "./values.ts";
 import { RingDevice } from "./ring_device.ts";
 import { Machine, Monitor } from "./ring_machine.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { layOutQueue } from "../virtio/mod.ts";
-import { NUMBER_EDGES } from "./codec_values.ts";
-import { Dice, mixSeed } from "./dice.ts";
+import { NUMBER_EDGES } from "./values.ts";
+import { Random } from "./random.ts";
 import { SIZE } from "./ring_attacks.ts";
 import { type Deed, type DeedWord, REQUEST_STEP } from "./ring_deeds.ts";
 import { HIGH, HIGH_SIZE, HOLE, LOW, MIDDLE, REPLY, REQUEST, TABLE } from "./ring_machine.ts";
@@ -44,78 +44,78 @@ const ADDRESSES: readonly bigint[] = [
 
 /** What a driver does in case `index` of a seed. */
 export function ringCase(seed: number, index: number): Deed[] {
-  const dice = new Dice(mixSeed(seed, index));
+  const random = new Random(seed, index);
   const deeds: Deed[] = [];
   const offered: number[] = [];
   const add = (word: DeedWord, ...numbers: readonly (number | bigint)[]): void => {
     deeds.push({ word, numbers: numbers.map(BigInt) });
   };
-  const chains = 1 + dice.below(4);
+  const chains = 1 + random.below(4);
   for (let place = 0; place < chains; place++) {
-    add(dice.pick(REQUESTS), place, 7 + dice.below(12));
+    add(random.pick(REQUESTS), place, 7 + random.below(12));
     offered.push(4 * place);
   }
-  for (let times = 1 + dice.below(4); times > 0; times--) {
-    const index = dice.below(4 * offered.length) % SIZE;
-    const mutation = dice.pick(MUTATIONS);
+  for (let times = 1 + random.below(4); times > 0; times--) {
+    const index = random.below(4 * offered.length) % SIZE;
+    const mutation = random.pick(MUTATIONS);
     switch (mutation) {
       case "address": {
-        const address = dice.pick(ADDRESSES) + BigInt(dice.once(2) ? 0 : dice.below(64));
+        const address = random.pick(ADDRESSES) + BigInt(random.oneIn(2) ? 0 : random.below(64));
         add("address", index, BigInt.asUintN(64, address));
         break;
       }
       case "length":
-        add("length", index, dice.once(3) ? dice.next() : dice.pick(NUMBER_EDGES[4]));
+        add("length", index, random.oneIn(3) ? random.next() : random.pick(NUMBER_EDGES[4]));
         break;
       case "flags":
-        add("flags", index, dice.once(2) ? dice.below(8) : dice.next() & 0xffff);
+        add("flags", index, random.oneIn(2) ? random.below(8) : random.next() & 0xffff);
         break;
       case "next":
-        add("next", index, dice.once(2) ? dice.below(SIZE) : dice.pick(NUMBER_EDGES[2]));
+        add("next", index, random.oneIn(2) ? random.below(SIZE) : random.pick(NUMBER_EDGES[2]));
         break;
       case "bit": {
-        const [at, size] = dice.pick([
+        const [at, size] = random.pick([
           [descriptorTable, 16 * SIZE],
           [availRing + 4, 2 * SIZE],
           [usedRing + 4, 8 * SIZE],
         ]) as [number, number];
-        add("bit", at + dice.below(size), dice.below(8));
+        add("bit", at + random.below(size), random.below(8));
         break;
       }
       case "indirect":
       case "nested": {
-        const table = dice.below(4);
-        const length = dice.once(3) ? dice.pick(NUMBER_EDGES[4]) : 64;
+        const table = random.below(4);
+        const length = random.oneIn(3) ? random.pick(NUMBER_EDGES[4]) : 64;
         add("indirect", index & ~3, table, length);
-        if (mutation === "nested") add("nest", table, dice.below(4));
+        if (mutation === "nested") add("nest", table, random.below(4));
         break;
       }
       case "duplicate":
       case "head": {
-        const isNone = mutation === "head" && !dice.once(2);
+        const isNone = mutation === "head" && !random.oneIn(2);
         const head = mutation === "duplicate"
-          ? dice.pick(offered)
+          ? random.pick(offered)
           : isNone
-          ? dice.pick(NUMBER_EDGES[2])
-          : dice.below(SIZE);
+          ? random.pick(NUMBER_EDGES[2])
+          : random.below(SIZE);
         add("offer", head);
         offered.push(head);
         break;
       }
       case "shuffle":
-        add("swap", index, dice.below(SIZE));
+        add("swap", index, random.below(SIZE));
         break;
       case "index":
-        add("advance", dice.pick([1, 2, SIZE, SIZE + 1, 0x8000, 0xffff, 0xfff0]));
+        add("advance", random.pick([1, 2, SIZE, SIZE + 1, 0x8000, 0xffff, 0xfff0]));
         break;
       case "event":
-        add("events", dice.next() & 0xffff, dice.next() & 0xffff, dice.next() & 0xffff);
+        add("events", random.next() & 0xffff, random.next() & 0xffff, random.next() & 0xffff);
         break;
       case "noise":
-        add("byte", REQUEST + REQUEST_STEP * (index >> 2) + dice.below(32), dice.next() & 0xff);
+        add("byte", REQUEST + REQUEST_STEP * (index >> 2) + random.below(32), random.next() & 0xff);
         break;
       case "used":
-        add("used", dice.below(SIZE), dice.next(), dice.next());
+        add("used", random.below(SIZE), random.next(), random.next());
     }
   }
   return deeds;
