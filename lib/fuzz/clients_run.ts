@@ -8,6 +8,7 @@ import { type ClientCase, fewerLies, formatClientCase } from "./clients_case.ts"
 import type { Lie } from "./clients_mischief.ts";
 import type { ClientsCatch, ClientsProgress, ClientsTask } from "./clients_task.ts";
 import type { Finding } from "./types.ts";
+import { watchThread } from "./watched_thread.ts";
 
 /** Options of {@linkcode runMaliciousServer}; everything may be left out. */
 export interface MaliciousServerOptions {
@@ -45,6 +46,8 @@ export interface MaliciousServerReport {
 
 /** A thread that does not move for so long hangs, in milliseconds: a conversation has less. */
 const HANG_MS = 8000;
+
+const WORKER = new URL("./clients_worker.ts", import.meta.url);
 
 const HARM: Readonly<Record<string, Finding["severity"]>> = {
   hang: "high",
@@ -108,46 +111,27 @@ async function runThread(
   signal: AbortSignal | undefined,
   onProgress: (progress: ClientsProgress) => void,
 ): Promise<boolean> {
-  const shared = new Int32Array(new SharedArrayBuffer(8));
-  shared[0] = -1;
+  const task: ClientsTask = { ...words, shared: new Int32Array(new SharedArrayBuffer(8)) };
   let next = words.from;
-  const worker = new Worker(new URL("./clients_worker.ts", import.meta.url), { type: "module" });
-  const done = Promise.withResolvers<boolean>();
-  const isLost = (each: Omit<ClientsCatch, "deeds">): void => {
-    // What it had said of its lies was lost with the thread.
-    const caught = [{ ...each, deeds: undefined }];
-    onProgress({ isDone: false, next: each.index + 1, deeds: 0, caught });
-    done.resolve(false);
-  };
-  worker.onmessage = ({ data }: MessageEvent<ClientsProgress>) => {
-    next = data.next;
-    onProgress(data);
-    if (data.isDone) done.resolve(true);
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    const index = Math.max(next, Atomics.load(shared, 0));
-    const cause = `throws ${event.message.replace(/\d+/g, "N")}`;
-    isLost({ oracle: "process", index, cause });
-  };
-  const stop = (): void => {
-    Atomics.store(shared, 1, 1);
-  };
-  signal?.addEventListener("abort", stop);
-  let last = -1;
-  const watch = setInterval(() => {
-    const now = Atomics.load(shared, 0);
-    if (now !== last || now < 0) last = now;
-    else isLost({ oracle: "hang", index: now, cause: "keeps its thread busy for ever" });
-  }, HANG_MS);
-  worker.postMessage({ ...words, shared } satisfies ClientsTask);
-  try {
-    return await done.promise;
-  } finally {
-    clearInterval(watch);
-    signal?.removeEventListener("abort", stop);
-    worker.terminate();
-  }
+  const ended = await watchThread<ClientsProgress>(WORKER, task, {
+    hangMs: HANG_MS,
+    signal,
+    onProgress: (progress) => {
+      next = progress.next;
+      onProgress(progress);
+    },
+  });
+  if (ended.how === "done") return true;
+  const isHang = ended.how === "hang";
+  const index = isHang ? ended.index : Math.max(next, ended.index);
+  const oracle = isHang ? "hang" : "process";
+  const cause = isHang
+    ? "keeps its thread busy for ever"
+    : `throws ${ended.message.replace(/\d+/g, "N")}`;
+  // What it had said of its lies was lost with the thread.
+  const caught = [{ oracle, index, cause, deeds: undefined } as const];
+  onProgress({ isDone: false, next: index + 1, deeds: 0, caught });
+  return false;
 }
 
 /** Tries a meeting again, makes it shorter if it can be had again, and makes a finding of it. */

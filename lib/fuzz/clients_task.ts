@@ -5,9 +5,10 @@
  */
 
 import type { Lie } from "./clients_mischief.ts";
+import type { WatchedTask } from "./watched_thread.ts";
 
 /** What a thread is to do. */
-export interface ClientsTask {
+export interface ClientsTask extends WatchedTask {
   /** Seed of all conversations. */
   readonly seed: number;
   /** Number of the first. */
@@ -20,8 +21,6 @@ export interface ClientsTask {
   readonly isSocket: boolean;
   /** Numbers of the replies that may be bent; all if not given. */
   readonly lies?: readonly number[];
-  /** Holds the number of the conversation under way, and in slot 1 whether to stop. */
-  readonly shared: Int32Array<SharedArrayBuffer>;
 }
 
 /** Something that a client must not do. */

@@ -15,6 +15,7 @@ import { type Channel, dial } from "../transport/mod.ts";
 import { type Liar, lyingChannel, LyingServer } from "./clients_mischief.ts";
 import type { ClientsCatch, ClientsProgress, ClientsTask } from "./clients_task.ts";
 import { Random } from "./random.ts";
+import { WATCHED } from "./watched_thread.ts";
 
 /** Everything that a client does with one server takes no longer, in milliseconds. */
 const PATIENCE_MS = 3000;
@@ -152,14 +153,14 @@ async function run(task: ClientsTask): Promise<void> {
   await using server = task.isSocket
     ? new LyingServer({ seed, first: task.from, ...only })
     : undefined;
-  for (; index < task.from + task.runs && Atomics.load(shared, 1) === 0; index++) {
+  for (; index < task.from + task.runs && Atomics.load(shared, WATCHED.STOP) === 0; index++) {
     const now = performance.now();
     if (now - started >= task.timeMs) break;
     if (now - lastTold > 500 || caught.length > 0) {
       tell(false);
       lastTold = now;
     }
-    Atomics.store(shared, 0, index);
+    Atomics.store(shared, WATCHED.CASE, index);
     const dialect = DIALECTS[new Random(seed, index).below(4)] ?? "9P2000.L";
     let liar: Liar | undefined;
     let channel: Channel;

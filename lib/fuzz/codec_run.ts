@@ -18,6 +18,7 @@ import {
 import { formatReproducer } from "./findings.ts";
 import { shrinkBytes } from "./shrink.ts";
 import type { Finding } from "./types.ts";
+import { watchThread } from "./watched_thread.ts";
 
 /** Options of {@linkcode runCodec}; everything may be left out. */
 export interface CodecOptions {
@@ -63,6 +64,8 @@ export interface CodecReport {
   /** What is wrong. */
   readonly findings: readonly Finding[];
 }
+
+const WORKER = new URL("./codec_worker.ts", import.meta.url);
 
 /** Cases of a seed: their numbers are passed on between threads with 32 bits. */
 const MAX_CASES = 2 ** 31 - 1;
@@ -161,48 +164,28 @@ class CodecRun {
       shared,
     };
     const before = { seconds: this.#seconds, covered: this.#covered, digest: this.#digest };
-    shared[SHARED.CASE] = -1;
-    const worker = new Worker(new URL("./codec_worker.ts", import.meta.url), { type: "module" });
-    const done = Promise.withResolvers<boolean>();
     const caught: CodecCatch[] = [];
-    worker.onmessage = ({ data }: MessageEvent<CodecProgress>) => {
-      this.#next = data.next;
-      this.#seconds = before.seconds + data.seconds;
-      this.#covered = Math.max(before.covered, data.covered);
-      if (before.digest === 0) this.#digest = data.digest;
-      this.#corpus.push(...data.found);
-      caught.push(...data.caught);
-      this.#tell();
-      if (data.isDone) done.resolve(true);
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      done.reject(new Error(`Cannot go on with the codec: ${event.message}`));
-    };
-    const stop = (): void => {
-      Atomics.store(shared, SHARED.STOP, 1);
-    };
-    signal?.addEventListener("abort", stop);
-    let last = -1;
-    const watch = setInterval(() => {
-      const now = Atomics.load(shared, SHARED.CASE);
-      if (now !== last || now < 0) last = now;
-      else {
-        this.#hang(shared);
-        this.#next = now + 1;
-        this.#seconds += hangMs / 1000;
-        done.resolve(false);
-      }
-    }, hangMs);
-    worker.postMessage(task);
-    try {
-      return await done.promise;
-    } finally {
-      clearInterval(watch);
-      signal?.removeEventListener("abort", stop);
-      worker.terminate();
-      for (const each of caught) await this.#look(each);
+    const ended = await watchThread<CodecProgress>(WORKER, task, {
+      hangMs,
+      signal,
+      onProgress: (progress) => {
+        this.#next = progress.next;
+        this.#seconds = before.seconds + progress.seconds;
+        this.#covered = Math.max(before.covered, progress.covered);
+        if (before.digest === 0) this.#digest = progress.digest;
+        this.#corpus.push(...progress.found);
+        caught.push(...progress.caught);
+        this.#tell();
+      },
+    });
+    for (const each of caught) await this.#look(each);
+    if (ended.how === "error") throw new Error(`Cannot go on with the codec: ${ended.message}`);
+    if (ended.how === "hang") {
+      this.#hang(shared);
+      this.#next = ended.index + 1;
+      this.#seconds += hangMs / 1000;
     }
+    return ended.how === "done";
   }
 
   async #look(caught: CodecCatch): Promise<void> {

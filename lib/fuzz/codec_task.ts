@@ -6,18 +6,19 @@
 import type { Dialect } from "../p9/mod.ts";
 import { MAX_FRAME } from "./codec_frames.ts";
 import type { CodecFault } from "./codec_oracle.ts";
+import { WATCHED, type WatchedTask } from "./watched_thread.ts";
 
-/** Slots of {@linkcode CodecTask.shared} before the frame of the case under way. */
-export const SHARED = { STOP: 0, CASE: 1, LENGTH: 2, DIALECT: 3, BYTES: 4 } as const;
+/** Slots of {@linkcode WatchedTask.shared} before the frame of the case under way. */
+export const SHARED = { ...WATCHED, LENGTH: 2, DIALECT: 3, BYTES: 4 } as const;
 
-/** Bytes of {@linkcode CodecTask.shared}: the frame survives the end of the thread. */
+/** Bytes of {@linkcode WatchedTask.shared}: the frame survives the end of the thread. */
 export const SHARED_SIZE = SHARED.BYTES * 4 + MAX_FRAME;
 
 /** Dialects by their codes in {@linkcode SHARED}. */
 export const DIALECT_CODES: readonly Dialect[] = ["9P2000", "9P2000.u", "9P2000.L"];
 
 /** What a thread is to do. */
-export interface CodecTask {
+export interface CodecTask extends WatchedTask {
   /** Seed of all cases. */
   readonly seed: number;
   /** Number of the first case. */
@@ -32,8 +33,6 @@ export interface CodecTask {
   readonly isGuided: boolean;
   /** Frames to begin with. */
   readonly corpus: readonly CodecSpecimen[];
-  /** See {@linkcode SHARED}. */
-  readonly shared: Int32Array<SharedArrayBuffer>;
 }
 
 /** A frame with its dialect. */
