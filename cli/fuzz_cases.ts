@@ -9,8 +9,10 @@ import {
   formatCase,
   packCase,
   parseClientCase,
+  parseCodecCase,
   profileOf,
   readReproducer,
+  replayCodec,
   Replayer,
   replayLinuxClient,
   replayOwnClient,
@@ -55,7 +57,8 @@ export async function replay(args: readonly string[], output: Output): Promise<n
     fuzzCommand(
       "replay",
       "Hold reproducers with a server, and say what comes of each; those of fuzz clients with the client\n" +
-        "that they are of, Linux in a fresh guest each time. Exit code 3 if one shows something.",
+        "that they are of, Linux in a fresh guest each time; those of our codec with our codec, unless\n" +
+        "--target or --spawn is given. Exit code 3 if one shows something.",
       output,
     ).usage("FILE… [options]").argument("<FILE...>"),
   )
@@ -69,14 +72,15 @@ export async function replay(args: readonly string[], output: Output): Promise<n
   let opened: Opened | undefined;
   for (const path of command.args) {
     if (isRingFile(path)) continue;
-    let failed = 0;
-    const met = path.endsWith(".bin") ? null : parseClientCase(Deno.readTextFileSync(path));
-    if (met !== null) {
-      failed = await replayClient(met.met, options.times, output);
-      if (failed > 0) isClean = false;
-      output.out(verdictLine(path, failed, options.times));
+    const alone = path.endsWith(".bin")
+      ? null
+      : await replayAlone(Deno.readTextFileSync(path), options, output);
+    if (alone !== null) {
+      if (alone > 0) isClean = false;
+      output.out(verdictLine(path, alone, options.times));
       continue;
     }
+    let failed = 0;
     const { steps } = readCase(path);
     opened ??= stack.use(await open(options, output));
     for (let i = 0; i < options.times; i++) {
@@ -89,6 +93,21 @@ export async function replay(args: readonly string[], output: Output): Promise<n
     output.out(verdictLine(path, failed, options.times));
   }
   return isClean ? EXIT.done : EXIT.findings;
+}
+
+/** Replays what takes no server; gives how often something was wrong, or null if it takes one. */
+async function replayAlone(
+  text: string,
+  { target, spawn, times }: ReplayWords,
+  output: Output,
+): Promise<number | null> {
+  const met = parseClientCase(text);
+  if (met !== null) return await replayClient(met.met, times, output);
+  const frame = target === undefined && spawn === undefined ? parseCodecCase(text) : null;
+  if (frame === null) return null;
+  const { failed, causes } = await replayCodec(frame, { times });
+  for (const cause of causes) output.out(`# ${oneLine(cause)}\n`);
+  return failed;
 }
 
 /** Has a meeting of a client with a server that lies again; gives how often something was wrong. */

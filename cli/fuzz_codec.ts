@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { CorpusFolder, type Finding, runCodec, runCodecFrames } from "../lib/fuzz/mod.ts";
+import {
+  CODEC_CHECKS,
+  type CodecOff,
+  CorpusFolder,
+  type Finding,
+  type OracleName,
+  runCodec,
+  runCodecFrames,
+} from "../lib/fuzz/mod.ts";
 import { wholeNumber } from "./bench_words.ts";
 import {
   engineCommand,
@@ -12,10 +20,27 @@ import {
   parseEngineWords,
   tellFindings,
 } from "./fuzz_engine.ts";
-import { openSubject, type TargetOptions, withTarget } from "./fuzz_words.ts";
+import {
+  FuzzUsageError,
+  listOf,
+  openSubject,
+  refuseOptions,
+  type ServerOptions,
+  withServer,
+} from "./fuzz_words.ts";
 import { EXIT, type Output } from "./output.ts";
 
-interface CodecWords extends EngineOptions, TargetOptions {
+/** What can be left out of a run through our codec. */
+const OF_CODEC = ["hang", "round-trip", ...Object.keys(CODEC_CHECKS)] as CodecOff[];
+/** Oracles that judge a server. */
+const OF_TARGET: readonly OracleName[] = ["process", "hang", "framing"];
+const OFF = [...new Set([...OF_TARGET, ...OF_CODEC])];
+/** Options that are of no use without a server, and those that are of none with one. */
+const FOR_TARGET = ["to", "unconfined", "aname", "timeout", "pid", "model", "anywhere", "scratch"];
+const FOR_CODEC = ["unguided", "jobs"];
+
+interface CodecWords extends EngineOptions, ServerOptions {
+  readonly off?: readonly (typeof OFF)[number][];
   readonly unguided?: boolean;
   readonly jobs: number;
   readonly verify: number;
@@ -29,7 +54,7 @@ interface CodecWords extends EngineOptions, TargetOptions {
  * @returns The exit code: 3 if something was found.
  */
 export async function run(args: readonly string[], output: Output): Promise<number> {
-  const command = withTarget(
+  const command = withServer(
     engineCommand(
       "codec",
       "Frames made from the table of messages, and spoilt at the boundaries of fields: through our\n" +
@@ -37,6 +62,7 @@ export async function run(args: readonly string[], output: Output): Promise<numb
         "own:vhost-user, or what --spawn starts.",
       output,
     ).argument("[TARGET]"),
+    (part) => part.option("--off <LIST>", OFF_HELP, listOf("oracles and checks", OFF)),
   )
     .option("--unguided", "without coverage, which takes --allow-sys")
     .option("--jobs <N>", "threads through our codec", wholeNumber(1, 64), 1)
@@ -47,6 +73,8 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   const [word] = command.args;
   const limits = { ...limitsOf(options), verify: options.verify };
   if (word !== undefined || options.spawn !== undefined) {
+    refuseOptions(command, FOR_CODEC, "is for our codec, and there is a target");
+    const off = offOf(options, OF_TARGET, "a server");
     await using stack = new AsyncDisposableStack();
     const { target, aname } = await openSubject(word, options, stack, output);
     const patienceMs = options.timeout;
@@ -54,14 +82,17 @@ export async function run(args: readonly string[], output: Output): Promise<numb
       ...limits,
       target,
       aname,
+      off,
       patienceMs,
     });
     keep(options.corpus, findings, aname, { seconds, cases });
     return tellFindings(output, `${cases} frames in ${seconds.toFixed(1)} s`, findings);
   }
+  refuseOptions(command, FOR_TARGET, "is for a target, and there is neither TARGET nor --spawn");
   const isGuided = options.unguided !== true;
   const { cases, seconds, corpus, findings } = await runCodec({
     ...limits,
+    off: offOf(options, OF_CODEC, "our codec"),
     jobs: options.jobs,
     isGuided,
   });
@@ -69,6 +100,25 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   const speed = Math.round(cases / Math.max(seconds, 0.001));
   const summary = `${cases} cases in ${seconds.toFixed(1)} s (${speed}/s), ${corpus.length} kept`;
   return tellFindings(output, summary, findings);
+}
+
+const OFF_HELP =
+  `what to leave out, with commas between; of a server ${OF_TARGET.join(", ")}; of ` +
+  `our codec ${OF_CODEC.join(", ")}`;
+
+/** What is left out, all of which has to be among what judges `whom`. */
+function offOf<T extends string>(
+  { off = [] }: CodecWords,
+  among: readonly T[],
+  whom: string,
+): ReadonlySet<T> {
+  return new Set(off.map((word) => {
+    const name = among.find((each) => each === word);
+    if (name === undefined) {
+      throw new FuzzUsageError(`--off ${word} means nothing for ${whom}: ${among.join(", ")} do`);
+    }
+    return name;
+  }));
 }
 
 /** Writes findings to a corpus folder, those that it does not have. */

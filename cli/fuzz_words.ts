@@ -27,8 +27,8 @@ export class FuzzUsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Options by which a target is chosen. */
-export interface TargetOptions {
+/** Options by which a server is chosen. */
+export interface ServerOptions {
   /** Command that starts it. */
   readonly spawn?: string;
   /** Where that listens. */
@@ -37,12 +37,6 @@ export interface TargetOptions {
   readonly unconfined?: boolean;
   /** Name of the tree. */
   readonly aname: string;
-  /** Habits. */
-  readonly profile: string;
-  /** Oracles to leave out. */
-  readonly off?: readonly OracleName[];
-  /** User to attach as. */
-  readonly uid?: number;
   /** Patience, in milliseconds. */
   readonly timeout: number;
   /** Process of a server that is not ours. */
@@ -53,6 +47,16 @@ export interface TargetOptions {
   readonly anywhere?: boolean;
   /** Whether all in the target's export may be lost. */
   readonly scratch?: boolean;
+}
+
+/** Options of conversations with a server. */
+export interface TargetOptions extends ServerOptions {
+  /** Habits. */
+  readonly profile: string;
+  /** Oracles to leave out. */
+  readonly off?: readonly OracleName[];
+  /** User to attach as. */
+  readonly uid?: number;
 }
 
 /** What `--unconfined` does. */
@@ -75,16 +79,31 @@ export function fuzzCommand(name: string, description: string, output: Output): 
     .configureOutput({ writeOut: output.out, writeErr: () => {}, getOutHasColors: () => false });
 }
 
-/** Adds the options by which a target is chosen. */
+/** Adds the options by which a target is chosen, and how conversations with it are judged. */
 export function withTarget(command: Command): Command {
-  return command
+  return withServer(command, (part) =>
+    part
+      .option("--profile <NAME>", `habits: ${PROFILES.map(({ name }) => name).join(", ")}`, "linux")
+      .option(
+        "--off <LIST>",
+        "oracles to leave out, with commas between",
+        listOf("oracles", ORACLES),
+      )
+      .option("--uid <N>", "user to attach as; yours if not given", wholeNumber(0, 2 ** 32 - 1)));
+}
+
+/**
+ * Adds the options by which a server is chosen.
+ *
+ * @param more Adds others where the help has them.
+ */
+export function withServer(command: Command, more: (command: Command) => Command): Command {
+  command
     .option("--spawn <COMMAND>", "start the server, and start it again when it dies")
     .option("--to <ADDRESS>", "where the spawned server listens", "unix://{socket}")
     .option("--unconfined", UNCONFINED)
-    .option("--aname <NAME>", "the target's name of the tree; of --spawn often {export}", "")
-    .option("--profile <NAME>", `habits: ${PROFILES.map(({ name }) => name).join(", ")}`, "linux")
-    .option("--off <LIST>", "oracles to leave out, with commas between", oracleList)
-    .option("--uid <N>", "user to attach as; yours if not given", wholeNumber(0, 2 ** 32 - 1))
+    .option("--aname <NAME>", "the target's name of the tree; of --spawn often {export}", "");
+  return more(command)
     .option("--timeout <MS>", "longest wait for an answer", wholeNumber(1, 600_000), 1000)
     .option(
       "--pid <PID>",
@@ -96,14 +115,31 @@ export function withTarget(command: Command): Command {
     .option("--scratch", "allow a target whose export is not ours: ALL IN IT MAY BE LOST");
 }
 
-function oracleList(text: string): OracleName[] {
-  return text.split(",").map((word) => {
-    const name = ORACLES.find((each) => each === word);
-    if (name === undefined) {
-      throw new InvalidArgumentError(`The oracles are: ${ORACLES.join(", ")}.`);
-    }
-    return name;
-  });
+/** Reads words with commas between, each one of `names`. */
+export function listOf<T extends string>(
+  what: string,
+  names: readonly T[],
+): (text: string) => T[] {
+  return (text) =>
+    text.split(",").map((word) => {
+      const name = names.find((each) => each === word);
+      if (name === undefined) {
+        throw new InvalidArgumentError(`The ${what} are: ${names.join(", ")}.`);
+      }
+      return name;
+    });
+}
+
+/**
+ * Refuses options that mean nothing where they stand.
+ *
+ * @param names Their names, without the dashes.
+ * @param why Follows the name of the option in the message.
+ * @throws {FuzzUsageError} If one of them is there.
+ */
+export function refuseOptions(command: Command, names: readonly string[], why: string): void {
+  const given = names.find((name) => command.getOptionValueSource(name) === "cli");
+  if (given !== undefined) throw new FuzzUsageError(`--${given} ${why}`);
 }
 
 /** Reads one of {@linkcode MODELS}. */
@@ -154,7 +190,7 @@ export function userOf({ uid }: TargetOptions): number {
  */
 export async function openSubject(
   word: string | undefined,
-  options: TargetOptions,
+  options: ServerOptions,
   stack: AsyncDisposableStack,
   output: Output,
 ): Promise<Subject> {
@@ -192,7 +228,7 @@ export async function openSubject(
 
 async function spawnSubject(
   spawn: string,
-  options: TargetOptions,
+  options: ServerOptions,
   stack: AsyncDisposableStack,
   output: Output,
 ): Promise<Subject> {

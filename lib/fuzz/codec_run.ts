@@ -5,7 +5,14 @@
  * @module
  */
 import { type Dialect, DIALECTS } from "../p9/mod.ts";
-import { CODEC_CHECKS, CodecOracle } from "./codec_oracle.ts";
+import { formatCodecCase } from "./codec_case.ts";
+import {
+  CODEC_CHECKS,
+  type CodecCheck,
+  type CodecFault,
+  CodecOracle,
+  OUR_CODEC,
+} from "./codec_oracle.ts";
 import {
   type CodecCatch,
   type CodecProgress,
@@ -15,7 +22,6 @@ import {
   SHARED,
   SHARED_SIZE,
 } from "./codec_task.ts";
-import { formatReproducer } from "./findings.ts";
 import { shrinkBytes } from "./shrink.ts";
 import type { Finding } from "./types.ts";
 import { watchThread } from "./watched_thread.ts";
@@ -42,9 +48,14 @@ export interface CodecOptions {
   readonly signal?: AbortSignal;
   /** How often a finding is tried again, alone; 5 by default. */
   readonly verify?: number;
+  /** What to leave out: `hang`, `round-trip` or single checks of it; nothing by default. */
+  readonly off?: ReadonlySet<CodecOff>;
   /** Is told a few times a second how far the run is. */
   readonly onProgress?: (progress: CodecReport) => void;
 }
+
+/** What can be left out of a run: an oracle, or a check of `round-trip`. */
+export type CodecOff = "hang" | "round-trip" | CodecCheck;
 
 /** What came of a run. */
 export interface CodecReport {
@@ -65,6 +76,7 @@ export interface CodecReport {
   readonly findings: readonly Finding[];
 }
 
+const CHECKS = Object.keys(CODEC_CHECKS) as CodecCheck[];
 const WORKER = new URL("./codec_worker.ts", import.meta.url);
 
 /** Cases of a seed: their numbers are passed on between threads with 32 bits. */
@@ -113,6 +125,7 @@ class CodecRun {
   readonly #tell: () => void;
   readonly #findings = new Map<string, Finding>();
   readonly #corpus: CodecSpecimen[];
+  readonly #off: readonly CodecCheck[];
   #next: number;
   #seconds = 0;
   #covered = 0;
@@ -125,6 +138,8 @@ class CodecRun {
     this.#last = last;
     this.#tell = tell;
     this.#corpus = [...options.corpus ?? []];
+    const { off } = options;
+    this.#off = CHECKS.filter((check) => off?.has(check) === true || off?.has("round-trip"));
   }
 
   get report(): CodecReport {
@@ -161,6 +176,7 @@ class CodecRun {
       dialects: this.#options.dialects ?? DIALECTS,
       isGuided: this.#options.isGuided ?? true,
       corpus: this.#corpus,
+      off: this.#off,
       shared,
     };
     const before = { seconds: this.#seconds, covered: this.#covered, digest: this.#digest };
@@ -190,9 +206,10 @@ class CodecRun {
 
   async #look(caught: CodecCatch): Promise<void> {
     const { fault, index, bytes, dialect } = caught;
-    const bucket = `codec/${fault.check}/${fault.kind}`;
+    const bucket = bucketOf(fault);
     if (this.#findings.has(bucket)) return;
-    const small = await shrinkFrame(bytes, dialect, fault.check);
+    const oracle = new CodecOracle(OUR_CODEC, this.#off);
+    const small = await shrinkFrame(bytes, dialect, fault.check, oracle);
     const tried = this.#options.verify ?? 5;
     const finding = {
       oracle: "round-trip" as const,
@@ -204,17 +221,18 @@ class CodecRun {
       message: `${fault.kind || "A frame"} of ${dialect}: ${fault.what}, ` +
         `but ${CODEC_CHECKS[fault.check]}`,
       origin: `seed ${this.#seed} case ${index}`,
-      confirmed: { failed: confirm(caught, small, tried), tried },
+      confirmed: { failed: confirm(caught, small, tried, oracle), tried },
     };
-    this.#findings.set(bucket, tell(finding, small));
+    this.#findings.set(bucket, tell(finding, { bytes: small, dialect }));
   }
 
   #hang(shared: Int32Array<SharedArrayBuffer>): void {
+    if (this.#options.off?.has("hang") === true) return;
     const index = shared[SHARED.CASE] ?? 0;
     const length = shared[SHARED.LENGTH] ?? 0;
     const dialect = DIALECT_CODES[shared[SHARED.DIALECT] ?? 2] ?? "9P2000.L";
     const bytes = new Uint8Array(shared.buffer, SHARED.BYTES * 4).slice(0, length);
-    const bucket = `codec/hang/${bytes[4] ?? 0}`;
+    const bucket = hangOf(bytes);
     const finding = {
       oracle: "hang" as const,
       engine: "codec" as const,
@@ -224,14 +242,63 @@ class CodecRun {
       origin: `seed ${this.#seed} case ${index}`,
       confirmed: { failed: 1, tried: 1 },
     };
-    this.#findings.set(bucket, tell(finding, bytes));
+    this.#findings.set(bucket, tell(finding, { bytes, dialect }));
   }
 }
 
+function bucketOf({ check, kind }: CodecFault): string {
+  return `codec/${check}/${kind}`;
+}
+
+function hangOf(frame: Uint8Array): string {
+  return `codec/hang/${frame[4] ?? 0}`;
+}
+
 /** A finding, with a frame as a line that anyone can type. */
-function tell(finding: Omit<Finding, "reproducer" | "messages">, bytes: Uint8Array): Finding {
-  const steps = [{ connection: 0, content: bytes, isJoined: false }];
-  return { ...finding, reproducer: formatReproducer(finding, steps, new Map()), messages: 1 };
+function tell(
+  finding: Omit<Finding, "reproducer" | "messages">,
+  specimen: CodecSpecimen,
+): Finding {
+  return { ...finding, reproducer: formatCodecCase(finding, specimen), messages: 1 };
+}
+
+/** How often a frame is tried again, and when that is a hang. */
+export interface CodecReplayOptions {
+  /** How often. */
+  readonly times: number;
+  /** A try that takes longer is a hang, in milliseconds; 2000 by default. */
+  readonly hangMs?: number;
+}
+
+/**
+ * Try our codec with one frame, in a thread that can be killed.
+ *
+ * @returns How often something was wrong, and what, each once.
+ */
+export async function replayCodec(
+  only: CodecSpecimen,
+  { times, hangMs = 2000 }: CodecReplayOptions,
+): Promise<{ readonly failed: number; readonly causes: readonly string[] }> {
+  const causes = new Set<string>();
+  let failed = 0;
+  for (let next = 0; next < times;) {
+    const shared = new Int32Array(new SharedArrayBuffer(SHARED_SIZE));
+    const [seed, dialects] = [0, DIALECTS];
+    const words = { seed, dialects, isGuided: false, corpus: [], off: [], timeMs: 0, only };
+    const task: CodecTask = { ...words, from: next, cases: times - next, shared };
+    const ended = await watchThread<CodecProgress>(WORKER, task, {
+      hangMs,
+      onProgress: ({ caught }) => {
+        failed += caught.length;
+        for (const { fault } of caught) causes.add(`${bucketOf(fault)}: ${fault.what}`);
+      },
+    });
+    if (ended.how === "done") break;
+    failed++;
+    causes.add(ended.how === "hang" ? hangOf(only.bytes) : ended.message);
+    next = Math.max(next, ended.index) + 1;
+  }
+  return { failed, causes: [...causes] };
 }
 
 /**
@@ -250,8 +317,12 @@ export async function shrinkFrame(
 }
 
 /** How often a frame fails the check, of so many times that it is tried alone. */
-function confirm({ fault, dialect }: CodecCatch, frame: Uint8Array, tried: number): number {
-  const oracle = new CodecOracle();
+function confirm(
+  { fault, dialect }: CodecCatch,
+  frame: Uint8Array,
+  tried: number,
+  oracle: CodecOracle,
+): number {
   let failed = 0;
   for (let i = 0; i < tried; i++) {
     if (oracle.check(frame, dialect, true)?.check === fault.check) failed++;

@@ -31,6 +31,8 @@ export interface CodecFramesOptions {
   readonly verify?: number;
   /** Longest that a finding is made shorter, in milliseconds; 5000 by default. */
   readonly shrinkMs?: number;
+  /** Oracles to leave out, of `process`, `hang` and `framing`; none by default. */
+  readonly off?: ReadonlySet<OracleName>;
   /** Ends the run early. */
   readonly signal?: AbortSignal;
   /** Is told after every finding. */
@@ -234,6 +236,11 @@ class FramesRun {
 
   /** What is wrong, if anything is. The target goes on, unless it is over. */
   async #judge(met: Met, frame: Uint8Array): Promise<Wrong | null> {
+    const wrong = await this.#wrong(met, frame);
+    return wrong === null || this.#options.off?.has(wrong.oracle) === true ? null : wrong;
+  }
+
+  async #wrong(met: Met, frame: Uint8Array): Promise<Wrong | null> {
     const health = await this.#health();
     if (!health.isAlive || health.complaints.length > 0) {
       const why = health.end || health.complaints[0] || "ended";

@@ -5,7 +5,7 @@
  */
 import type { Dialect } from "../p9/mod.ts";
 import { MAX_FRAME } from "./codec_frames.ts";
-import type { CodecFault } from "./codec_oracle.ts";
+import type { CodecCheck, CodecFault } from "./codec_oracle.ts";
 import { WATCHED, type WatchedTask } from "./watched_thread.ts";
 
 /** Slots of {@linkcode WatchedTask.shared} before the frame of the case under way. */
@@ -33,6 +33,10 @@ export interface CodecTask extends WatchedTask {
   readonly isGuided: boolean;
   /** Frames to begin with. */
   readonly corpus: readonly CodecSpecimen[];
+  /** Checks to leave out. */
+  readonly off: readonly CodecCheck[];
+  /** The frame that every case is; they are made if not given. */
+  readonly only?: CodecSpecimen;
 }
 
 /** A frame with its dialect. */

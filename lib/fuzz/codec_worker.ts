@@ -6,7 +6,7 @@
 import type { Dialect, Message, Stat } from "../p9/mod.ts";
 import { Coverage } from "./codec_coverage.ts";
 import { FrameMaker, spansOf, type Specimen } from "./codec_frames.ts";
-import { type Codec, type CodecFault, CodecOracle } from "./codec_oracle.ts";
+import { type Codec, type CodecFault, CodecOracle, OUR_CODEC } from "./codec_oracle.ts";
 import { referenceDecode } from "./codec_reference.ts";
 import {
   type CodecCatch,
@@ -71,23 +71,47 @@ class Trial {
   /** Make case `index`, and check it. */
   attempt(index: number): CodecFault | null {
     this.make(index);
+    return this.check(index, this.frame, this.dialect, index % THOROUGH === 0);
+  }
+
+  /** Check a frame as case `index`. */
+  check(
+    index: number,
+    frame: Uint8Array,
+    dialect: Dialect,
+    isThorough: boolean,
+  ): CodecFault | null {
     const shared = this.#shared;
-    const { frame, dialect } = this;
     Atomics.store(shared, SHARED.CASE, index);
     shared[SHARED.LENGTH] = frame.length;
     shared[SHARED.DIALECT] = DIALECT_CODES.indexOf(dialect);
     this.#bytes.set(frame);
-    return this.#oracle.check(frame, dialect, index % THOROUGH === 0);
+    return this.#oracle.check(frame, dialect, isThorough);
   }
 }
 
+/** Checks one frame again and again. */
+function runOnly(task: CodecTask, { bytes, dialect }: CodecSpecimen): void {
+  const trial = new Trial(task, new CodecOracle(OUR_CODEC, task.off));
+  const end = task.from + task.cases;
+  const report = (isDone: boolean, next: number, caught: readonly CodecCatch[]): void =>
+    tell({ isDone, next, covered: 0, digest: 0, caught, found: [], seconds: 0 });
+  for (let index = task.from; index < end; index++) {
+    const fault = trial.check(index, bytes, dialect, true);
+    // At once: the next time it may hang.
+    if (fault !== null) report(false, index + 1, [{ fault, index, dialect, bytes }]);
+  }
+  report(true, end, []);
+}
+
 async function run(task: CodecTask): Promise<void> {
+  if (task.only !== undefined) return runOnly(task, task.only);
   warmUp();
   using coverage = task.isGuided
     ? await Coverage.start((url) => url.includes("/lib/p9/"))
     : undefined;
   const { shared } = task;
-  const trial = new Trial(task, new CodecOracle());
+  const trial = new Trial(task, new CodecOracle(OUR_CODEC, task.off));
   const told = new Map<string, number>();
   let caught: CodecCatch[] = [];
   let found: CodecSpecimen[] = [];
@@ -122,10 +146,8 @@ async function run(task: CodecTask): Promise<void> {
     found.push({ bytes, dialect });
   };
 
-  const tell = (isDone: boolean, next: number, seconds: number): void => {
-    const covered = coverage?.count ?? 0;
-    const progress: CodecProgress = { isDone, next, covered, digest, caught, found, seconds };
-    scope.postMessage(progress);
+  const report = (isDone: boolean, next: number, seconds: number): void => {
+    tell({ isDone, next, covered: coverage?.count ?? 0, digest, caught, found, seconds });
     caught = [];
     found = [];
   };
@@ -154,11 +176,11 @@ async function run(task: CodecTask): Promise<void> {
     const now = performance.now();
     if (now - started >= task.timeMs) break;
     if (now - lastTold > 500 || caught.length > 0) {
-      tell(false, index, (now - started) / 1000);
+      report(false, index, (now - started) / 1000);
       lastTold = now;
     }
   }
-  tell(true, index, (performance.now() - started) / 1000);
+  report(true, index, (performance.now() - started) / 1000);
 }
 
 /** Cases of {@linkcode warmUp}: V8 has compiled what they call by then. */
@@ -232,6 +254,10 @@ const scope = globalThis as unknown as {
   onmessage: (event: MessageEvent<CodecTask>) => void;
   postMessage(message: unknown): void;
 };
+
+function tell(progress: CodecProgress): void {
+  scope.postMessage(progress);
+}
 
 scope.onmessage = ({ data }) => {
   run(data).catch((error: unknown) => {

@@ -39,6 +39,7 @@ export {
   replayOwnClient,
   runMaliciousServer,
 } from "./clients_run.ts";
+export { parseCodecCase } from "./codec_case.ts";
 export {
   FrameMaker,
   type FrameOptions,
@@ -54,7 +55,14 @@ export {
   CodecOracle,
   OUR_CODEC,
 } from "./codec_oracle.ts";
-export { type CodecOptions, type CodecReport, runCodec } from "./codec_run.ts";
+export {
+  type CodecOff,
+  type CodecOptions,
+  type CodecReplayOptions,
+  type CodecReport,
+  replayCodec,
+  runCodec,
+} from "./codec_run.ts";
 export { type CodecFramesOptions, type CodecFramesReport, runCodecFrames } from "./codec_target.ts";
 export { type CodecSpecimen, DIGEST_CASES } from "./codec_task.ts";
 export * from "./conform.ts";
