@@ -79,7 +79,7 @@ const NONE: ReadonlyMap<number, readonly string[]> = new Map();
 
 /** Lines of golden conversations that are not for those who only send. */
 const GOLDEN =
-  /^(?:serve\b|clause\b|end$|close$|any \{|repeat\b|list\b|hold\b|release\b|R[a-z]+\s)/;
+  /^(?:serve\b|clause\b|end$|close$|any \{|repeat\b|list\b|stat\b|hold\b|release\b|R[a-z]+\s)/;
 
 /**
  * Parses a case. Also takes the golden conversations of this project, of which it keeps what is sent.

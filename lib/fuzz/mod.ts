@@ -76,7 +76,6 @@ export { MODEL_ORACLES } from "./oracles/all.ts";
 export type { Complaint } from "./oracles/oracle.ts";
 export { type Preset, type PresetOptions, type PresetPart, PRESETS, runPreset } from "./preset.ts";
 export { type Errors, type Profile, profileOf, PROFILES } from "./profiles.ts";
-export { type Profile, profileOf, PROFILES } from "./profiles.ts";
 export { Random } from "./random.ts";
 export { Replayer, type ReplayOptions } from "./replay.ts";
 export {

@@ -11,10 +11,15 @@ import {
   type Dialect,
   DIALECTS,
   encode,
+  fieldKind,
   formatMessage,
+  formatValue,
   type Message,
   parseMessage,
+  RECORD_LAYOUTS,
+  type Stat,
   tryDecode,
+  tryDecodeStat,
   Wire,
 } from "../p9/mod.ts";
 import type { Channel } from "../transport/mod.ts";
@@ -25,6 +30,10 @@ const PATIENCE_MS = 5000;
 /** Tags of what the runner sends by itself; scripts use others. */
 const PROBE_TAG = 0xfff0;
 const FREE_TAG = 0xfff1;
+
+/** A field of a stat record and its value, in a script. */
+const STAT_FIELD = /[a-z_]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]+)/g;
+const STAT = RECORD_LAYOUTS.find(({ name }) => name === "Stat")?.fields ?? [];
 
 /** What stands for the next message where there is none any more. */
 export const END_OF_CONNECTION = "the end of the connection";
@@ -296,6 +305,8 @@ class Run {
         return await this.#raw(argument);
       case "list":
         return await this.#list(line, argument);
+      case "stat":
+        return await this.#stat(line, argument);
       case "conn":
         this.#name = argument;
         return;
@@ -447,6 +458,32 @@ class Run {
       if (next?.[0] !== all[i + 1]?.[0]) {
         throw fail(`after "${name}" comes ${JSON.stringify(next?.[0])}`);
       }
+    }
+  }
+
+  /** Asks for a stat record of 9P2000 or 9P2000.u, and compares the fields that the line has. */
+  async #stat(line: ScriptLine, argument: string): Promise<void> {
+    const fid = /^fid=(\d+) /.exec(argument)?.[1];
+    const want = substitute(argument, this.#variables).match(STAT_FIELD)?.slice(1) ?? [];
+    if (fid === undefined || want.length === 0) {
+      throw new SyntaxError("Cannot stat: want fid=N FIELD=VALUE…");
+    }
+    const conversation = await this.#conversation();
+    const { dialect } = conversation;
+    await conversation.send(encode({ kind: "Tstat", tag: PROBE_TAG, fid: Number(fid) }, dialect));
+    const reply = await conversation.message();
+    if (typeof reply === "string") throw this.#error(line, reply, line.text);
+    const stat = reply.kind === "Rstat" ? tryDecodeStat(reply.stat, dialect) : null;
+    if (stat === null) throw this.#error(line, show(reply), line.text);
+    const fields = STAT.map((field) => {
+      const value = stat[field.name as keyof Stat];
+      return `${field.name}=${formatValue(value, field, fieldKind("Stat", field.name))}`;
+    });
+    const have = `stat fid=${fid} ${fields.join(" ")}`;
+    if (want.some((field) => !fields.includes(field))) throw this.#error(line, have, line.text);
+    // Whatever the line says: the type of a qid is the highest byte of the mode.
+    if (stat.qid.type !== stat.mode >>> 24) {
+      throw this.#error(line, have, "a qid of the mode's type");
     }
   }
 
