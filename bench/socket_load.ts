@@ -1,12 +1,14 @@
 /**
  * Our server against diod over sockets, with one client for both: what an operation takes, how the
- * slowest ones fare, and what processor time a request costs each server.
+ * slowest ones fare, and what processor time a request costs each server. With `--beside` the peer is
+ * our server of another checkout, which speaks larger messages than diod: before and after a change.
  *
  * The client is one thread with blocking calls and as many connections as there are clients, each
  * of which has one request out at a time. Servers take turns within every repetition.
  *
  * ```sh
  * deno run -A bench/socket_load.ts --reps 11 --json sockets.json
+ * deno run -A bench/socket_load.ts --beside ../before --msize 512000 --ops "write 512k,write 1M"
  * ```
  *
  * @module
@@ -38,9 +40,9 @@ import { median, ratioOf } from "../lib/bench/statistics.ts";
 import { short, shown, table } from "../lib/bench/tables.ts";
 
 /** The most that diod 1.0 agrees on. */
-const MSIZE = 65_536;
-/** Payload of a message of that size, as Linux reckons; so 64 KiB are two requests. */
-const CHUNK = MSIZE - 24;
+const DIOD_MSIZE = 65_536;
+/** Bytes of a message that are not payload, as Linux reckons; so 64 KiB are two requests at diod's. */
+const OVERHEAD = 24;
 const ENTRIES = 1000;
 const PATIENCE_MS = 10_000;
 
@@ -71,17 +73,20 @@ interface Prepared {
 /** One connection: one request out at a time. */
 class Client implements Disposable {
   readonly fd: number;
-  readonly #memory = MappedMemory.anonymous(2 * 65_536);
+  readonly #memory: MappedMemory;
   readonly #script = new Map<string, readonly Prepared[]>();
   readonly #frames: MappedMemory[] = [];
   readonly #number: number;
+  readonly #msize: number;
   #steps: readonly Prepared[] = [];
   #next = 0;
   /** Milliseconds at which the operation began. */
   begun = 0;
 
-  constructor(candidate: Candidate, transport: Transport, number: number) {
+  constructor(candidate: Candidate, transport: Transport, number: number, msize: number) {
     this.#number = number;
+    this.#msize = msize;
+    this.#memory = MappedMemory.anonymous(2 * msize);
     const isUnix = transport === "unix";
     this.fd = check(socket(isUnix ? AF_UNIX : AF_INET, SOCK_STREAM), "make a socket");
     const address = isUnix
@@ -89,9 +94,9 @@ class Client implements Disposable {
       : { family: "inet", host: "127.0.0.1", port: candidate.port } as const;
     check(connect(this.fd, address), `connect to ${candidate.name}`);
     if (!isUnix) check(setsockopt(this.fd, IPPROTO_TCP, TCP_NODELAY, 1), "set TCP_NODELAY");
-    this.#ask({ kind: "Tversion", tag: NOTAG, msize: MSIZE, version: "9P2000.L" });
+    this.#ask({ kind: "Tversion", tag: NOTAG, msize, version: "9P2000.L" });
     const agreed = this.#memory.view.getUint32(7, true);
-    if (agreed !== MSIZE) {
+    if (agreed !== msize) {
       throw new Error(`Cannot compare: ${candidate.name} wants msize ${agreed}`);
     }
     const { aname } = candidate;
@@ -144,7 +149,7 @@ class Client implements Disposable {
       fileFid: OPEN_FID,
       newFid: NEW_FID,
       newName: `new${this.#number}`,
-      chunk: CHUNK,
+      chunk: this.#msize - OVERHEAD,
     }).map((message) => this.#lay(message));
     this.#script.set(operation, prepared);
     return prepared;
@@ -194,8 +199,11 @@ class Load implements Disposable {
   readonly clients: readonly Client[];
   readonly #waiting: PollSet;
 
-  constructor(candidate: Candidate, transport: Transport, count: number) {
-    this.clients = Array.from({ length: count }, (_, i) => new Client(candidate, transport, i));
+  constructor(candidate: Candidate, transport: Transport, count: number, msize: number) {
+    this.clients = Array.from(
+      { length: count },
+      (_, i) => new Client(candidate, transport, i, msize),
+    );
     this.#waiting = new PollSet(count);
     this.clients.forEach((client, i) => this.#waiting.set(i, client.fd, POLLIN));
   }
@@ -272,10 +280,17 @@ function family(pid: number): number[] {
   return [pid, ...children.flatMap(family)];
 }
 
-async function startOurs(folder: string, at: string, flags: readonly string[]): Promise<Candidate> {
-  const unix = `${at}/ours.sock`;
+/** Starts our server as a checkout has it. */
+async function startOurs(
+  name: string,
+  checkout: string,
+  folder: string,
+  at: string,
+  flags: readonly string[],
+): Promise<Candidate> {
+  const unix = `${at}/${name}.sock`;
   const port = freePort();
-  const main = `${new URL("..", import.meta.url).pathname}cli/main.ts`;
+  const main = `${checkout}/cli/main.ts`;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", main, "serve", folder, "--listen", `unix://${unix}`],
@@ -284,7 +299,7 @@ async function startOurs(folder: string, at: string, flags: readonly string[]): 
     stdout: "null",
   }).spawn();
   await untilListening(unix, child);
-  return candidate("ours", child, unix, port, "");
+  return candidate(name, child, unix, port, "");
 }
 
 async function startDiod(folder: string, at: string): Promise<Candidate> {
@@ -384,6 +399,8 @@ async function main(): Promise<void> {
       clients: { type: "string", default: "1,8" },
       folder: { type: "string", default: "/dev/shm" },
       flag: { type: "string", multiple: true, default: [] },
+      beside: { type: "string" },
+      msize: { type: "string", default: `${DIOD_MSIZE}` },
       json: { type: "string" },
     },
   });
@@ -393,15 +410,21 @@ async function main(): Promise<void> {
   try {
     await Deno.mkdir(`${root}/export`);
     await fill(`${root}/export`, Math.max(...counts));
-    await using ours = await startOurs(`${root}/export`, root, values.flag);
-    await using diod = await startDiod(`${root}/export`, root);
-    const servers = [ours, diod];
+    const { flag, beside } = values;
+    const here = new URL("..", import.meta.url).pathname;
+    const folder = `${root}/export`;
+    await using ours = await startOurs("ours", here, folder, root, flag);
+    await using peer = beside === undefined
+      ? await startDiod(folder, root)
+      : await startOurs("peer", beside, folder, root, flag);
+    const servers = [ours, peer];
+    const msize = Number(values.msize);
     const cells: Cell[] = [];
     for (const transport of values.transports.split(",") as Transport[]) {
       for (const clients of counts) {
-        using oursLoad = new Load(ours, transport, clients);
-        using diodLoad = new Load(diod, transport, clients);
-        const loads = [oursLoad, diodLoad];
+        using oursLoad = new Load(ours, transport, clients, msize);
+        using peerLoad = new Load(peer, transport, clients, msize);
+        const loads = [oursLoad, peerLoad];
         for (const operation of values.ops.split(",")) {
           const found = servers.map((server, i) => {
             const load = loads[i] as Load;
@@ -472,28 +495,29 @@ function report(cells: readonly Cell[]): void {
   );
   const rows: string[][] = [];
   for (let i = 0; i + 1 < cells.length; i += 2) {
-    const [ours, diod] = [cells[i], cells[i + 1]] as [Cell, Cell];
-    const turns = ours.medians.map((value, rep) => (diod.medians[rep] as number) / value);
+    const [ours, peer] = [cells[i], cells[i + 1]] as [Cell, Cell];
+    const turns = ours.medians.map((value, rep) => (peer.medians[rep] as number) / value);
     const perRequest = (cell: Cell) =>
       short((cell.user + cell.system) * 1e6 / (cell.operations * cell.requests));
     rows.push([
       ours.operation,
-      ...[ours, diod].flatMap(({ medians, p99s, maxima }) => [
+      ...[ours, peer].flatMap(({ medians, p99s, maxima }) => [
         short(median(medians)),
         short(median(p99s)),
         short(Math.max(...maxima)),
       ]),
-      shown(ratioOf(diod.medians, ours.medians)),
+      shown(ratioOf(peer.medians, ours.medians)),
       short(median(turns)),
-      shown(ratioOf(ours.rates, diod.rates)),
+      shown(ratioOf(ours.rates, peer.rates)),
       perRequest(ours),
-      perRequest(diod),
+      perRequest(peer),
     ]);
   }
+  const peer = cells[1]?.server ?? "";
   say(table([
     "operation, µs",
-    ...["ours", "p99", "max", "diod", "p99", "max"],
-    ...["diod/ours", "by turn", "rate", "CPU/request, ours", "diod"],
+    ...["ours", "p99", "max", peer, "p99", "max"],
+    ...[`${peer}/ours`, "by turn", "rate", "CPU/request, ours", peer],
   ], rows));
 }
 

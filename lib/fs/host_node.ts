@@ -642,7 +642,16 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
 
   /** Removes a name. */
   unlink(name: string, directory: boolean, _by: Identity): Answer<void> {
-    const shared = this.#start(name);
+    return this.#removeEntry(this.#start(name), name, directory, true);
+  }
+
+  /** Removes a name; `mayBeHeavy` unless the file was looked at and is not large. */
+  #removeEntry(
+    shared: HostShared,
+    name: string,
+    directory: boolean,
+    mayBeHeavy: boolean,
+  ): Answer<void> {
     const { calls } = this;
     const flags = directory ? AT_REMOVEDIR : 0;
     let handle = -1;
@@ -651,7 +660,8 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     try {
       this.#secure(name);
       handle = this.handle();
-      if (shared.credentials.unlink === undefined && !directory) spared = this.#spare(name);
+      const isOneCall = shared.credentials.unlink === undefined;
+      if (isOneCall && !directory && mayBeHeavy) spared = this.#spare(name);
     } finally {
       shared.descriptors.isPinned = false;
     }
@@ -738,8 +748,15 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   }
 
   /** Removes the name of this node. */
-  remove(by: Identity): Answer<void> {
-    return this.#once(() => this.#named().unlink(this.#name, this.#hostType === S_IFDIR, by));
+  remove(_by: Identity): Answer<void> {
+    return this.#once(() => {
+      const parent = this.#named();
+      const isHeavy = this.#shared.statx.blocks >= HEAVY_BLOCKS;
+      // What is not open any more grows no further by us; elsewhere, to forget it takes a while anyway.
+      if (this.#openCount === 0 && !this.calls.isRemote) this.#isHeavy = isHeavy;
+      const shared = parent.#start(this.#name);
+      return parent.#removeEntry(shared, this.#name, this.#hostType === S_IFDIR, isHeavy);
+    });
   }
 
   /** Target of a link. */
@@ -755,12 +772,14 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
   statfs(_by: Identity): Answer<FileSystemStatistics> {
     const { calls } = this;
     const handle = this.handle();
-    const into = new Statfs();
-    return after(calls.make(calls.names, () => fstatfs(handle, into), this.#holder), (result) => {
-      ok(result);
-      const { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen } = into;
-      return { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen };
-    });
+    if (calls.leaves(calls.names)) {
+      const into = new Statfs();
+      const call = () => fstatfs(handle, into);
+      const asked = calls.later(calls.names, call, [this.#holder]);
+      return asked.then((result) => statisticsOf(result, into));
+    }
+    const { statfs } = this.#shared;
+    return statisticsOf(calls.now(calls.names, () => fstatfs(handle, statfs)), statfs);
   }
 
   /** Value of an attribute. */
@@ -981,8 +1000,12 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     }) as Promise<HostNode>;
   }
 
-  /** As `#found`, of a descriptor that statx has looked at. */
-  #known(fd: number, name: string): HostNode {
+  /**
+   * As `#found`, of a descriptor that statx has looked at.
+   *
+   * @param isMade It is a regular file that was just made: what else is kept beside it, who asks is told.
+   */
+  #known(fd: number, name: string, isMade: boolean = false): HostNode {
     const shared = this.#shared;
     const { statx: found } = shared;
     let key = "";
@@ -1010,7 +1033,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       const { credentials } = shared;
       // A node's folder is made for the same user, with whatever the class adds to this one.
       const Same = this.constructor as typeof HostNode;
-      if (!credentials.presents) {
+      if (!credentials.presents || isMade) {
         return new Same(shared, fd, this, name, found.mode & S_IFMT, path, key);
       }
       const { ownership } = shared;
@@ -1368,7 +1391,8 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     let node: HostNode | null = null;
     try {
       const handle = ok(this.#shared.openAgain(fd, O_PATH | O_CLOEXEC));
-      node = this.#foundNow(handle, name);
+      this.#lookAt(handle, LOOK);
+      node = this.#known(handle, name, true);
       return node.#openedFile(fd, flags, by);
     } catch (error) {
       close(fd);
@@ -1425,6 +1449,13 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
 /** An entry that the kernel has in memory, as a handle; EAGAIN if it would have to ask a disk. */
 function openCached(folder: number, name: string): number {
   return features().cachedLookup ? openat2(folder, name, HANDLE_FLAGS, 0, RESOLVE_CACHED) : -EAGAIN;
+}
+
+/** What a call has found out about a file system. */
+function statisticsOf(result: number, found: Statfs): FileSystemStatistics {
+  ok(result);
+  const { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen } = found;
+  return { type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen };
 }
 
 function own(node: Node): HostNode {

@@ -112,6 +112,8 @@ export class HostShared implements Busy {
   readonly locked: Set<HostNode> = new Set();
   /** Filled by the last look at a file. */
   readonly statx: Statx = new Statx();
+  /** Filled by the last question about a file system that was asked at once. */
+  readonly statfs: Statfs = new Statfs();
   /** Filled by the last test of a lock. */
   readonly found: FoundLock = new FoundLock();
   /** Pieces of a read or write that is done at once. */

@@ -103,7 +103,19 @@ export function setattr(session: Session, message: Tsetattr): Answer<RMessage> {
 }
 
 function rstatfs(tag: number, s: FileSystemStatistics): RMessage {
-  return { kind: "Rstatfs", tag, ...s };
+  return {
+    kind: "Rstatfs",
+    tag,
+    type: s.type,
+    bsize: s.bsize,
+    blocks: s.blocks,
+    bfree: s.bfree,
+    bavail: s.bavail,
+    files: s.files,
+    ffree: s.ffree,
+    fsid: s.fsid,
+    namelen: s.namelen,
+  };
 }
 
 /** Reads statistics of the file system that a fid lives on. */

@@ -7,12 +7,16 @@
  * @module
  */
 import {
+  AT_NO_AUTOMOUNT,
+  AT_SYMLINK_NOFOLLOW,
   EOPNOTSUPP,
   fsetxattr,
   getxattr,
   getxattrat,
   setxattrat,
   type Statx,
+  statx,
+  STATX_MODE,
 } from "../../linux/mod.ts";
 import { hasDevice } from "../modes.ts";
 import type { Making } from "./making.ts";
@@ -24,6 +28,9 @@ const UID = `${PREFIX}uid`;
 const GID = `${PREFIX}gid`;
 const MODE = `${PREFIX}mode`;
 const RDEV = `${PREFIX}rdev`;
+
+const LOOK = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+const S_ISGID = 0o2000;
 
 class MappedXattrCredentials extends MappedCredentials {
   override readonly name = "mapped-xattr";
@@ -50,10 +57,16 @@ class MappedXattrCredentials extends MappedCredentials {
     return 0;
   }
 
-  /** Usually one call: what a folder is changes with every entry, so that nothing is remembered. */
+  /**
+   * Usually one call, or two where nothing is kept: what a folder is changes with every entry, so that
+   * nothing is remembered.
+   */
   protected override groupOf(folder: Place): number {
-    const mode = this.#read(folder.handle(), MODE);
-    return mode !== -1 && (mode & 0o2000) === 0 ? -1 : super.groupOf(folder);
+    const { found } = this;
+    const handle = folder.handle();
+    let mode = this.#read(handle, MODE);
+    if (mode === -1 && statx(handle, null, LOOK, STATX_MODE, found) >= 0) mode = found.mode;
+    return mode !== -1 && (mode & S_ISGID) === 0 ? -1 : super.groupOf(folder);
   }
 
   /** Bits of the mode first, since all that is taken away with a new owner is in there. */
