@@ -25,8 +25,11 @@ const ROUND = 64;
 const ROUND_MS = 1;
 /** for which the clock is looked at after every so many. */
 const LOOK_EVERY = 4;
-/** Bytes taken from a connection at once while others speak: the kernel copies so many in a moment. */
-const SLICE = 65_536;
+/**
+ * Bytes taken from a connection at once while others speak: the kernel copies so many in a moment. A
+ * write of 64 KiB comes whole, with what is around its data.
+ */
+const SLICE = 69_632;
 /** A connection has company for so many turns after another one has had its turn. */
 const COMPANY = 16;
 /** Milliseconds in which a frame arrives, or replies are taken, when all is well. */
