@@ -23,8 +23,10 @@ import { Replies } from "./replies.ts";
 const ROUND = 64;
 /** unless they take longer than so many milliseconds, */
 const ROUND_MS = 1;
-/** for which the clock is looked at after every so many. */
+/** for which the clock is looked at after every so many, */
 const LOOK_EVERY = 4;
+/** or, while others speak, requests and answers together have so many bytes. */
+const ROUND_BYTES = 65_536;
 /**
  * Bytes taken from a connection at once while others speak: the kernel copies so many in a moment. A
  * write of 64 KiB comes whole, with what is around its data.
@@ -116,6 +118,11 @@ export class StreamContext {
       this.#last = connection;
     }
     return this.#turns++ < COMPANY ? SLICE : Infinity;
+  }
+
+  /** Whether others have spoken of late. */
+  hasCompany(connection: StreamConnection): boolean {
+    return this.#last !== connection || this.#turns < COMPANY;
   }
 
   /** Lets others have their turn before a connection goes on. */
@@ -231,6 +238,8 @@ export class StreamConnection implements Connection {
   hasSpoken = false;
   /** Exchanges that have not ended. */
   deferred = 0;
+  /** Bytes of requests and answers of this round. */
+  moved = 0;
   readonly #context: StreamContext;
   readonly #fd: number;
   #input: Buffer | null = null;
@@ -463,6 +472,7 @@ export class StreamConnection implements Connection {
     const before = this.#start;
     const now = performance.now();
     let count = 0;
+    this.moved = 0;
     while (this.#end - this.#start >= 4) {
       const size = view.getUint32(this.#start, true);
       if (size < HEADER_SIZE || size > receiver.msize) {
@@ -476,13 +486,14 @@ export class StreamConnection implements Connection {
         this.#isPaused = true;
         break;
       }
-      if (count >= ROUND || isLate(count, now)) {
+      if (count >= ROUND || isLate(count, now) || this.#isLarge()) {
         this.#isQueued = true;
         break;
       }
       count++;
       const exchange = context.begin(this, buffer, this.#start, size);
       this.#start += size;
+      this.moved += size;
       try {
         receiver.receive(exchange);
       } catch {
@@ -514,6 +525,11 @@ export class StreamConnection implements Connection {
     this.#rewatch();
     if (this.#isQueued) context.enqueue(this);
     this.#settle();
+  }
+
+  /** Whether this round has moved so much that others are to have their turn. */
+  #isLarge(): boolean {
+    return this.moved >= ROUND_BYTES && this.#context.hasCompany(this);
   }
 
   /** Keeps the receive buffer only while part of a frame is in it. */
@@ -629,6 +645,7 @@ export class StreamExchange implements Exchange {
     if (this.#holdsReply) {
       connection.write(reply, from, from + size);
     } else if (!connection.isClosed) {
+      connection.moved += size;
       this.#context.replies.append(connection, from + size, connection.isProcessing);
     }
     this.#finish();

@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { Client } from "../client/mod.ts";
 import { HeldTree, MemoryTree } from "../fs/mod.ts";
 import {
+  check,
   close,
   loadLibc,
   MappedMemory,
   send,
+  setsockopt,
+  SO_SNDBUF,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   socketpair,
+  SOL_SOCKET,
 } from "../linux/mod.ts";
 import { encode, kindOf, NOFID, NOTAG, O_RDWR, type TMessage } from "../p9/mod.ts";
 import { Server } from "../server/mod.ts";
@@ -394,6 +398,45 @@ Deno.test("StreamTransport lets others go before the many requests of one connec
   for (const fd of theirs) close(fd);
   assert.equal(order.length, 601);
   assert.ok(order.indexOf("modest") <= 64, `after ${order.indexOf("modest")} others`);
+});
+
+Deno.test("StreamTransport lets others go between large answers to one connection", async () => {
+  using reactor = new Reactor();
+  const order: string[] = [];
+  const transport = new StreamTransport(reactor, {
+    maxMessage: MSIZE,
+    accept: ({ peer }) => ({
+      msize: MSIZE,
+      needsEventLoop: false,
+      isOver: false,
+      isFull: false,
+      receive(exchange) {
+        order.push(peer.address);
+        exchange.reply.view.setUint32(exchange.replyAt, exchange.room, true);
+        exchange.send(peer.address === "greedy" ? exchange.room : 11);
+        if (order.length === 9) reactor.stop();
+      },
+      quiesce() {},
+      close() {},
+    }),
+  });
+  const theirs: number[] = [];
+  for (const [address, count] of [["greedy", 8], ["modest", 1]] as const) {
+    const pair = socketpair(SOCK_STREAM | SOCK_NONBLOCK);
+    assert.ok(typeof pair !== "number");
+    for (const fd of pair) check(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, 2 ** 20), "set a size");
+    using memory = MappedMemory.anonymous(16_384);
+    const bytes = frames(...Array.from({ length: count }, (_, tag) => getattr(tag)));
+    memory.bytes.set(bytes);
+    assert.equal(send(pair[1], memory.address, bytes.length, 0), bytes.length);
+    theirs.push(pair[1]);
+    transport.adopt(pair[0], { address });
+  }
+  reactor.after(10_000, () => reactor.stop());
+  await reactor.run();
+  transport.close();
+  for (const fd of theirs) close(fd);
+  assert.ok(order.indexOf("modest") <= 1, `${order}`);
 });
 
 Deno.test("StreamTransport hangs up on who never asks, though bytes keep coming", async () => {
