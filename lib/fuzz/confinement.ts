@@ -1,22 +1,30 @@
 /**
  * Where programs run that are not to be trusted: a view of this machine in which nothing but one
- * folder can be changed.
+ * folder can be changed, and no process be seen or reached but those in it.
  *
- * It is a mount namespace. A small process of ours holds it, so that it is made once however often a
- * program is started in it; programs enter it with nsenter(1), which becomes the program.
+ * It is a mount and a process namespace. A small process of ours holds them, so that they are made
+ * once however often a program is started in them; programs enter them with nsenter(1), which waits
+ * for the program and ends as it does.
  *
  * @module
  */
 import { getuid } from "../linux/mod.ts";
 
-/** Longest wait for the namespace to be made, in milliseconds. */
-const MAKING_MS = 10_000;
+/** Longest wait for the namespaces to be made, or for all in them to end, in milliseconds. */
+const PATIENCE_MS = 10_000;
 /** What programs write to while they start; they get empty places of their own there. */
 const PLACES = ["/run", "/tmp", "/var/tmp"];
 /** What a remount must keep, unless it is of the one who made the mount. */
 const KEPT = /^(?:noexec|noatime|nodiratime|relatime|nosymfollow)$/;
-/** By which a program could undo all this, or get round it: /proc/PID/root leads elsewhere. */
-const CAPABILITIES = ["sys_admin", "sys_ptrace", "sys_rawio", "sys_module", "sys_boot", "sys_time"];
+/**
+ * What root may do in it: what servers of files need. All else could undo this, or get round it, as
+ * open_by_handle_at(2) (dac_read_search), which finds every file of the file system that the folder
+ * is on.
+ */
+const CAPABILITIES = [
+  ...["chown", "dac_override", "fowner", "fsetid", "mknod", "lease", "setfcap", "sys_chroot"],
+  ...["setuid", "setgid", "setpcap", "kill", "net_bind_service", "ipc_lock", "sys_resource"],
+];
 
 /**
  * Makes the view, says so, and waits until standard input ends. Words: the folder that stays
@@ -50,12 +58,16 @@ mkdir -p -- "$folder"
 mount -n -c --bind . "$folder"
 mount -n -c -o "remount,bind,rw,nosuid,nodev" none "$folder"
 exec 3<&- 4<&- 5<&- 6<&- 7<&-
+# A user other than root may not where another container hides parts of /proc.
+mount -n -t proc -o ro,nosuid,nodev,noexec proc /proc || [ "$(id -u)" != 0 ]
 echo ready
 read -r _ || true
 `;
 
-/** Enters the folder as it is in the view, and becomes the program. Cores of those that ask for them stay there. */
-const ENTER = 'ulimit -S -c 0; cd -- "$1" && shift && exec "$@"';
+/** Goes in. No cores: of the program, or of nsenter(1), which ends as it does; who asks for one gets it. */
+const GO = 'ulimit -S -c 0; exec nsenter "$@"';
+/** Enters the folder as it is in the view, and becomes the program. */
+const ENTER = 'cd -- "$1" && shift && exec "$@"';
 
 /** It cannot be made here. */
 export class ConfinementError extends Error {
@@ -63,7 +75,7 @@ export class ConfinementError extends Error {
   override readonly name = "ConfinementError";
 }
 
-/** A place for programs that are not to be trusted. Disposing ends it, not what runs in it. */
+/** A place for programs that are not to be trusted. Disposing ends it and all that runs in it. */
 export class Confinement implements AsyncDisposable {
   readonly #holder: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
@@ -98,7 +110,8 @@ export class Confinement implements AsyncDisposable {
       holder = new Deno.Command("unshare", {
         args: [
           ...(isRoot() ? [] : ["--user", "--map-current-user", "--keep-caps"]),
-          ...["--mount", "--propagation", "private", "--", "sh", "-ec", MAKE, "sh"],
+          ...["--mount", "--propagation", "private", "--pid", "--kill-child"],
+          ...["--", "sh", "-ec", MAKE, "sh"],
           ...[folder, ...places, "--", ...remounts],
         ],
         stdin: "piped",
@@ -109,7 +122,7 @@ export class Confinement implements AsyncDisposable {
       throw new ConfinementError("there is no unshare(1) of util-linux");
     }
     const confinement = new Confinement(holder, folder);
-    const timer = setTimeout(() => kill(holder), MAKING_MS);
+    const timer = setTimeout(() => kill(holder), PATIENCE_MS);
     const complaint = new Response(holder.stderr).text();
     const reader = holder.stdout.getReader();
     const { done } = await reader.read();
@@ -119,7 +132,7 @@ export class Confinement implements AsyncDisposable {
         const [line = ""] = (await complaint).split("\n");
         throw new ConfinementError(line === "" ? "it took too long" : line);
       }
-      const writable = writableMount(String(holder.pid), [folder, "/dev", ...places]);
+      const writable = writableMount(holder.pid, [folder, "/dev", ...places]);
       if (writable !== undefined) throw new ConfinementError(`${writable} stays writable`);
     } catch (error) {
       await confinement[Symbol.asyncDispose]();
@@ -130,23 +143,30 @@ export class Confinement implements AsyncDisposable {
     return confinement;
   }
 
-  /** The command that starts another one in it, and keeps its process id. */
+  /**
+   * The command that starts another one in it, and ends as that does. Its process is the only child;
+   * it is killed when its parent is.
+   */
   enter(command: readonly string[]): string[] {
     const proc = `/proc/${this.#holder.pid}/ns`;
     return [
-      ...["nsenter", `--mount=${proc}/mnt`],
+      ...["sh", "-c", GO, "sh", `--mount=${proc}/mnt`, `--pid=${proc}/pid_for_children`],
       ...(isRoot() ? [] : [`--user=${proc}/user`, "--preserve-credentials"]),
-      ...["--", "setpriv", "--no-new-privs"],
-      ...(isRoot() ? ["--bounding-set", CAPABILITIES.map((each) => `-${each}`).join()] : []),
+      ...["--", "setpriv", "--no-new-privs", "--pdeathsig", "KILL"],
+      ...(isRoot()
+        ? ["--bounding-set", ["-all", ...CAPABILITIES.map((it) => `+${it}`)].join()]
+        : []),
       ...["--", "sh", "-c", ENTER, "sh", this.#folder, ...command],
     ];
   }
 
-  /** Lets go of it: it is gone when the last program in it is. */
+  /** Ends it: all that runs in it is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // The holder is the first process of the namespace: with it the kernel ends all others.
     await this.#stdin.close().catch(() => {});
-    kill(this.#holder);
+    const timer = setTimeout(() => kill(this.#holder), PATIENCE_MS);
     await this.#holder.status;
+    clearTimeout(timer);
   }
 }
 
@@ -156,7 +176,7 @@ interface Mount {
 }
 
 /** The mounts that a process sees, those beneath before those above. */
-function mountsOf(process: string): Mount[] {
+function mountsOf(process: number | "self"): Mount[] {
   const lines = Deno.readTextFileSync(`/proc/${process}/mountinfo`).trimEnd().split("\n");
   return lines.map((line) => {
     const [, , , , path = "", options = ""] = line.split(" ");
@@ -170,7 +190,7 @@ function mountsOf(process: string): Mount[] {
 }
 
 /** Path of a mount that can be reached and written to, but for those allowed and what is in them. */
-function writableMount(process: string, allowed: readonly string[]): string | undefined {
+function writableMount(process: number, allowed: readonly string[]): string | undefined {
   const mounts = mountsOf(process);
   return mounts.find(({ path, options }, index) =>
     !options.includes("ro") && !allowed.some((folder) => isIn(path, folder)) &&

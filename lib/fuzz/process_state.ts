@@ -21,6 +21,16 @@ export function resourcesOf(pid: number): Resources | undefined {
   }
 }
 
+/** The only child of a process; nothing if it has none, or more, or the kernel does not tell. */
+export function childOf(pid: number): number | undefined {
+  try {
+    const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim();
+    return /^\d+$/.test(children) ? Number(children) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Of the flags in /proc/PID/stat: the kernel is taking the process apart (PF_EXITING). */
 const EXITING = 0x4;
 

@@ -14,7 +14,7 @@ import {
   parseDialAddress,
 } from "../transport/mod.ts";
 import { Confinement, ConfinementError } from "./confinement.ts";
-import { isComplaint, isRunning, resourcesOf } from "./process_state.ts";
+import { childOf, isComplaint, isRunning, resourcesOf } from "./process_state.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { RawStream } from "./raw_stream.ts";
 import { dialSocket } from "./socket_dial.ts";
@@ -134,6 +134,8 @@ export class SpawnedTarget implements Target {
   readonly #options: SpawnOptions;
   readonly #confinement: Confinement | null;
   #child: Deno.ChildProcess | null = null;
+  /** The child of our child that is the program, where it is confined; 0 if that is not known. */
+  #confined = 0;
   #status: Deno.CommandStatus | null = null;
   #ended: Promise<void> = Promise.resolve();
   #lines: string[] = [];
@@ -186,7 +188,10 @@ export class SpawnedTarget implements Target {
 
   /** Its process. */
   get pid(): number {
-    return this.#child?.pid ?? 0;
+    if (this.#child === null) return 0;
+    if (this.#confinement === null) return this.#child.pid;
+    if (this.#confined === 0) this.#confined = childOf(this.#child.pid) ?? 0;
+    return this.#confined === 0 ? this.#child.pid : this.#confined;
   }
 
   /** Opens a connection. */
@@ -236,6 +241,7 @@ export class SpawnedTarget implements Target {
       throw new Error(`Cannot start "${name}": ${reasonOf(cause)}`, { cause });
     }
     this.#child = child;
+    this.#confined = 0;
     const lines = this.#lines;
     this.#ended = Promise.all([
       child.status.then((status) => {
@@ -277,7 +283,10 @@ export class SpawnedTarget implements Target {
     const child = this.#child;
     if (child === null) return;
     try {
-      child.kill("SIGKILL");
+      // Whoever waits for it where it is confined ends as it does, and not before.
+      const confined = this.#confinement === null ? undefined : childOf(child.pid);
+      if (confined === undefined) child.kill("SIGKILL");
+      else Deno.kill(confined, "SIGKILL");
     } catch {
       // It has ended by itself.
     }
