@@ -64,7 +64,7 @@ export function paint(output: Output, style: Style, text: string): string {
 
 /** Writes one JSON value as one line on standard output. */
 export function writeJson(output: Output, value: unknown): void {
-  output.out(`${JSON.stringify(value)}\n`);
+  output.out(`${oneLine(JSON.stringify(value))}\n`);
 }
 
 /** Something to log: as `LogEvent` of the server, which this layer need not load. */
@@ -115,7 +115,8 @@ export class Log {
     const time = this.#now().toISOString();
     if (this.format === "json") {
       const { level, message, fields = {} } = line;
-      this.#output.err(`${JSON.stringify({ time, level, message, fields })}\n`);
+      const json = JSON.stringify({ time, level, message, fields });
+      this.#output.err(`${oneLine(json)}\n`);
       return;
     }
     const fields = Object.entries(line.fields ?? {}).map(([name, value]) =>

@@ -71,6 +71,16 @@ Deno.test("Log.write() does not let a client forge a line or steer a terminal", 
   assert.doesNotMatch(output.stderr.trimEnd(), /[\x00-\x1f\x7f\u2028\u202e]/);
 });
 
+Deno.test("Log.write() and writeJson() write no JSON that steers a terminal", () => {
+  const output = new Captured();
+  const evil = "\u009b2J\u007f\u202e";
+  new Log(output, "info", "json", NOW).write({ level: "info", message: evil, fields: { evil } });
+  writeJson(output, { evil });
+  assert.doesNotMatch(output.stderr + output.stdout, /[\x7f-\x9f\u202e]/);
+  assert.equal(JSON.parse(output.stdout).evil, evil);
+  assert.equal(JSON.parse(output.stderr).message, evil);
+});
+
 Deno.test("oneLine() escapes control characters only", () => {
   assert.equal(oneLine('é "x"\n\x07'), 'é "x"\\u000a\\u0007');
 });

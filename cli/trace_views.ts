@@ -276,7 +276,7 @@ export class Views implements Disposable {
     const { sort, format } = this.#plan.options;
     const style = sort === undefined ? {} : { sort };
     if (format === "json" && this.#plan.options.summaryOnly === true) {
-      return `${JSON.stringify(summaryToJson(summary, style))}\n`;
+      return `${oneLine(JSON.stringify(summaryToJson(summary, style)))}\n`;
     }
     return formatSummary(summary, style);
   }

@@ -86,7 +86,12 @@ const UNPRINTABLE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\
 
 /** A string in JSON notation, safe to print whatever it contains. */
 export function quote(text: string): string {
-  return JSON.stringify(text).replace(
+  return printableJson(JSON.stringify(text));
+}
+
+/** JSON that says the same and is safe to print, whatever strings are in it. */
+export function printableJson(json: string): string {
+  return json.replace(
     UNPRINTABLE,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

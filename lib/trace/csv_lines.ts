@@ -89,8 +89,11 @@ export class CsvLines implements Observer {
   }
 }
 
-/** A cell as RFC 4180 has it. */
+/** What a spreadsheet takes for the beginning of a formula, or of one after what it leaves out. */
+const FORMULA = /^[=+\-@\t\r]/;
+
+/** A cell as RFC 4180 has it; text that a peer chose is no formula. */
 function cell(value: string | number | bigint): string {
-  const text = String(value);
+  const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -10,6 +10,7 @@ import {
   formatFlags,
   LAYOUT,
   messageToJson,
+  printableJson,
   type Value,
 } from "../p9/mod.ts";
 import { pathOfTransaction } from "./request_path.ts";
@@ -124,7 +125,7 @@ export class JsonLines implements Observer {
   }
 
   #line(line: TraceLine): void {
-    this.#write(`${JSON.stringify(line)}\n`);
+    this.#write(`${printableJson(JSON.stringify(line))}\n`);
   }
 
   #time(time: number): string {

@@ -123,6 +123,33 @@ Deno.test("readJsonLines() counts lines that are none, and goes on", async () =>
   assert.equal(report.firstProblem, "Cannot read line 1: it is no JSON");
 });
 
+/** A tree with a name that is a formula, and an escape sequence in one character that JSON leaves. */
+const EVIL: readonly string[] = [
+  ...HELLO,
+  'Tattach tag=1 fid=9 afid=NOFID uname="" aname="=cmd|\'/c calc\'!A1\u009b2J\u202e" n_uname=0',
+  "Rattach tag=1 qid=80.0.1",
+  'Twalk tag=1 fid=9 newfid=10 wname=["\u009b31m"]',
+  "Rwalk tag=1 wqid=[80.0.2]",
+  "Tclunk tag=1 fid=10",
+  "Rclunk tag=1",
+  "close",
+];
+
+Deno.test("what a peer chose neither steers a terminal nor becomes a formula", async () => {
+  let json = "";
+  let csv = "";
+  const both = [new JsonLines((more) => json += more), new CsvLines((more) => csv += more)];
+  await speak(both, EVIL);
+  // deno-lint-ignore no-control-regex -- control characters are what is looked for
+  const steering = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/;
+  assert.doesNotMatch(json, steering);
+  const last = json.trimEnd().split("\n").map((line) => JSON.parse(line))
+    .find(({ request }) => request?.message?.kind === "Tclunk");
+  assert.match(last.path, /^=cmd\|'\/c calc'!A1\x9b2J\u202e:\/\x9b31m$/);
+  assert.match(csv, /,10,"?'=cmd/);
+  assert.doesNotMatch(csv, /,"?=/);
+});
+
 Deno.test("CsvLines writes a row of as many cells for each transaction", async () => {
   const rows = (await written((write) => new CsvLines(write))).trimEnd().split("\r\n");
   assert.equal(rows.length, 11);
