@@ -558,6 +558,21 @@ function readOptions({ path, options }: Words, context: ReadContext): Settings {
   return { ...said, export: [{ name: first, path: first }, ...(said.export ?? [])] };
 }
 
+/** Longest configuration, in bytes: whatever is longer is no configuration, or has no end. */
+const MAX_CONFIGURATION = 1024 * 1024;
+
+async function readConfiguration(file: string): Promise<string> {
+  using opened = await Deno.open(file);
+  const bytes = new Uint8Array(MAX_CONFIGURATION + 1);
+  let size = 0;
+  for (;;) {
+    const n = await opened.read(bytes.subarray(size));
+    if (n === null) return new TextDecoder().decode(bytes.subarray(0, size));
+    size += n;
+    if (size > MAX_CONFIGURATION) throw new Error("it is longer than 1 MiB");
+  }
+}
+
 /** Merges what the command line says with what the file says; the command line wins. */
 async function readSettings(
   said: Settings,
@@ -567,7 +582,7 @@ async function readSettings(
   if (file === undefined) return said;
   let text: string;
   try {
-    text = await Deno.readTextFile(file);
+    text = await readConfiguration(file);
   } catch (error) {
     throw new Error(`Cannot read ${file}: ${reason(error)}`, { cause: error });
   }

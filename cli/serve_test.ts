@@ -273,6 +273,11 @@ const failures: [what: string, words: string[], line: RegExp][] = [
     ["--config", `${FOLDER}/none.toml`],
     /^Cannot read .*\/none\.toml: there is no such file or folder$/,
   ],
+  [
+    "a configuration without end",
+    ["--config", "/dev/zero"],
+    /^Cannot read \/dev\/zero: it is longer than 1 MiB$/,
+  ],
   ["a folder as configuration", ["--config", FOLDER], /^Cannot read .*: it is a folder$/],
 ];
 for (const [what, words, line] of failures) {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { type Filter, filterOf, type Stamp } from "../lib/trace/mod.ts";
 import { BenchUsageError as UsageError, parseWords, untilSignal } from "./bench_words.ts";
 import { EXIT, oneLine, type Output, reportError } from "./output.ts";
@@ -134,6 +135,11 @@ function checkViews(
   }
   if (isFile(format) && where === undefined && hasLines(options) && output.outHasColor) {
     throw new UsageError(`${format} is not for a terminal: take -o FILE`);
+  }
+  if (where !== undefined && options.report !== undefined) {
+    if (resolve(where) === resolve(options.report)) {
+      throw new UsageError(`--output and --report name one file, "${where}"`);
+    }
   }
   if (path === undefined) return;
   refuseOverwriting(path, where, "--output");

@@ -90,6 +90,9 @@ export function isLive(options: LiveOptions): boolean {
   }
   if (listen === undefined) throw new UsageError("--to takes --listen: where clients connect");
   if (to === undefined) throw new UsageError("--listen takes --to: the server behind the proxy");
+  if (tag !== undefined && !listen.some((address) => address.startsWith("vhost-user"))) {
+    throw new UsageError("--tag is for virtual machines: --listen vhost-user:///PATH");
+  }
   return true;
 }
 

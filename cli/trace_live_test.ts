@@ -21,6 +21,7 @@ Deno.test("isLive() tells what goes together", () => {
     [{ to: TO }, /--to takes --listen/],
     [{ inject: ["Tread:drop"] }, /--inject is for a proxy/],
     [{ tag: "x" }, /--tag is for a proxy/],
+    [{ listen: LISTEN, to: TO, tag: "x" }, /--tag is for virtual machines/],
     [{ interface: "lo", listen: LISTEN, to: TO }, /choose one/],
   ];
   for (const [options, message] of wrong) {

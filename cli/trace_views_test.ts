@@ -318,6 +318,7 @@ const wrong: readonly [words: string[], message: RegExp][] = [
   [["--redact", "everything", FILES], /It takes names, data or both/],
   [["--fail-on", "L999", FILES], /neither error, warning, note nor a rule/],
   [["--ignore", "L999", FILES], /There is no rule "L999"/],
+  [["--report", "/nowhere/a", "-o", "/nowhere/./a", FILES], /--output and --report name one file/],
   [["--report", FILES, FILES], /--report names FILE itself/],
   [["--listen", "tcp://127.0.0.1:0", "--to", "tcp://127.0.0.1:1", FILES], /do not go together/],
   [["--inject", "Tread:drop", FILES], /--inject is for a proxy/],
