@@ -29,6 +29,18 @@ async function end(process: Virtfs): Promise<void> {
   assert.equal((await process.ended).code, 0, process.stderr);
 }
 
+/** A server of the folder at its socket. */
+async function served(folder: Folder): Promise<Virtfs> {
+  const server = new Virtfs(["serve", folder.export, "--listen", `unix://${folder.socket}`]);
+  try {
+    await server.said(/Listening on unix:/);
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+  return server;
+}
+
 Deno.test("virtfs trace stands between a machine and a device that is traced itself", async () => {
   using folder = new Folder();
   const capture = `${folder.path}/device.pcapng`;
@@ -61,10 +73,7 @@ Deno.test("virtfs trace stands between a machine and a device that is traced its
 
 Deno.test("virtfs trace marks what it has injected", async () => {
   using folder = new Folder();
-  await using server = new Virtfs(
-    ["serve", folder.export, "--listen", `unix://${folder.socket}`],
-  );
-  await server.said(/Listening on unix:/);
+  await using _server = await served(folder);
   const front = `unix://${folder.path}/front.sock`;
   await using proxy = new Virtfs(
     ["trace", "--listen", front, "--to", `unix://${folder.socket}`].concat(
@@ -97,10 +106,7 @@ Deno.test({
 
 Deno.test("virtfs trace --top draws on a terminal, and leaves it as it was", async () => {
   using folder = new Folder();
-  await using server = new Virtfs(
-    ["serve", folder.export, "--listen", `unix://${folder.socket}`],
-  );
-  await server.said(/Listening on unix:/);
+  await using _server = await served(folder);
   const front = `unix://${folder.path}/front.sock`;
   const main = new URL("../cli/main.ts", import.meta.url).pathname;
   const words = ["run", "--no-check", "-A", main, "trace", "--top"];
