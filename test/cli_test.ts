@@ -386,6 +386,17 @@ Deno.test("virtfs serve refuses changes with --read-only and messages with --dis
   assert.equal(exists(`${folder.export}/new`), false);
 });
 
+Deno.test("virtfs serve says of a link of the root what Linux says, in its sandbox too", async () => {
+  using folder = new Folder();
+  await using server = new Virtfs(["serve", folder.export, `--listen=unix://${folder.socket}`]);
+  await server.said(/To mount:/);
+  await using client = await Client.connect(await dial(`unix://${folder.socket}`));
+  await using root = await client.attach({ n_uname: 0 });
+  await using inner = await root.walk([]);
+  await assert.rejects(inner.link(root, "loop"), { name: "Errno", message: /EPERM/ });
+  assert.equal(exists(`${folder.export}/loop`), false);
+});
+
 Deno.test("virtfs serve takes the socket that systemd passes", async () => {
   using folder = new Folder();
   // What systemd does: a listening socket as descriptor 3, and words in the environment. Every

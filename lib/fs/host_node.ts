@@ -23,6 +23,7 @@ import {
   ENOENT,
   ENOTDIR,
   EPERM,
+  EXDEV,
   features,
   fstatfs,
   ftruncate,
@@ -616,7 +617,7 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
       const { descriptors } = this.#shared;
       descriptors.isPinned = true;
       try {
-        ok(credentials.link?.(source, this.handle(), name) ?? 0);
+        source.#linked(credentials.link?.(source, this.handle(), name) ?? 0);
       } finally {
         descriptors.isPinned = false;
       }
@@ -637,7 +638,12 @@ export class HostNode implements Node, Place, HandleHolder, Busy {
     }
     const call = () => linkFd(from, into, name);
     const linked = calls.make(calls.names, call, this.#holder, source.#holder);
-    return after(linked, (result) => void ok(result));
+    return after(linked, (result) => source.#linked(result));
+  }
+
+  /** Of a folder above which it may not go Landlock says EXDEV before the kernel says EPERM. */
+  #linked(result: number): void {
+    ok(result === -EXDEV && this.#type === S_IFDIR ? -EPERM : result);
   }
 
   /** Removes a name. */
