@@ -238,7 +238,7 @@ async function open(
     throw new ConformUsageError(`${name} is on another machine: say --anywhere if you may`);
   }
   const host = options.scratch === undefined ? undefined : scratch(options.scratch);
-  return [targets.use(dialTarget(address, host === undefined ? {} : { host })), host];
+  return [targets.use(await dialTarget(address, host === undefined ? {} : { host })), host];
 }
 
 function parseAddress(text: string): ReturnType<typeof parseTargetAddress> {

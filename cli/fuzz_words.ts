@@ -221,7 +221,7 @@ export async function openSubject(
     throw new FuzzUsageError(`all that ${word} exports may be lost: say --scratch if it may`);
   }
   const target = stack.use(
-    dialTarget(address, options.pid === undefined ? {} : { pid: options.pid }),
+    await dialTarget(address, options.pid === undefined ? {} : { pid: options.pid }),
   );
   return { target, aname: options.aname, isOurs: false };
 }

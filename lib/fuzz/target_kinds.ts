@@ -70,9 +70,21 @@ export interface DialTargetOptions {
   readonly host?: HostView;
 }
 
-/** A server that somebody else has started. */
-export function dialTarget(address: TargetAddress, options: DialTargetOptions = {}): Target {
+/**
+ * A server that somebody else has started.
+ *
+ * @throws {Error} If nobody takes a connection at the address.
+ */
+export async function dialTarget(
+  address: TargetAddress,
+  options: DialTargetOptions = {},
+): Promise<Target> {
   const { pid } = options;
+  try {
+    await (await connectTo(address)).close();
+  } catch (cause) {
+    throw new Error(`Cannot reach ${address.name}: ${reasonOf(cause)}`, { cause });
+  }
   return {
     ...options,
     name: address.name,
