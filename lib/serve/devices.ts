@@ -50,8 +50,19 @@ export interface DeviceSurroundings {
   readonly maxHelpers: number;
   /** Memory that the guest may fill. */
   readonly memory: MemoryPlan;
+  /** Whether V8 compiles what guests will use before it serves. */
+  readonly rehearses: boolean;
   /** Where what it is asked is noted, if it is. */
   readonly trace?: TraceTarget;
+}
+
+/** Ends a process, if it has not ended: it may have, while its last words are still being read. */
+export function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 /** One device: its socket, which stays, and its process, which is started again if it dies. */
@@ -125,7 +136,7 @@ export class DeviceHandle {
     const child = this.#child;
     if (child === null) return;
     this.#send({ kind: "stop" });
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    const timer = setTimeout(() => kill(child), STOP_MS);
     await this.#ended;
     clearTimeout(timer);
   }
