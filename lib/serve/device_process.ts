@@ -221,7 +221,7 @@ async function main(): Promise<void> {
     tell({ kind: "failed", message: messageOf(error) });
     return;
   }
-  await process.rehearse();
+  if (first[0].rehearses) await process.rehearse();
   fcntl(STDIN, F_SETFL, fcntl(STDIN, F_GETFL, 0) | O_NONBLOCK);
   const listen = (found: string[] | null): void => {
     if (found === null) {

@@ -140,6 +140,7 @@ export type ToDevice =
     readonly descriptors: DescriptorOptions;
     readonly maxHelpers: number;
     readonly memory: MemoryPlan;
+    readonly rehearses: boolean;
     readonly trace?: TraceTarget;
   }
   | { readonly kind: "reload"; readonly id: number; readonly configuration: ServeConfiguration }

@@ -60,6 +60,8 @@ export interface StartOptions {
   readonly log: (event: LogEvent) => void;
   /** Shows every request and its reply to somebody. */
   readonly trace?: TraceOptions;
+  /** Whether devices have V8 compile what guests will use before they serve; true by default. */
+  readonly rehearses?: boolean;
 }
 
 /** Milliseconds to wait for threads that were told to stop. */
@@ -110,7 +112,9 @@ class Shared {
   }
 
   /** What the process of a device needs for a configuration: the limits are its own. */
-  forDevice({ msize, maxMemory = DEFAULT_MEMORY }: ServeConfiguration): DeviceSurroundings {
+  forDevice(
+    { msize, maxMemory = DEFAULT_MEMORY }: ServeConfiguration,
+  ): Omit<DeviceSurroundings, "rehearses"> {
     const { handles, files, helpers } = planDescriptors(this.#limit, 1, DEVICE_SOCKETS);
     return {
       lockDirectory: this.#lockDirectory,
@@ -548,6 +552,7 @@ export async function startServer(
       const trace = tracing?.target();
       const around = {
         ...common.forDevice(configuration),
+        rehearses: options.rehearses ?? true,
         ...(trace === undefined ? {} : { trace }),
       };
       devices.push(new DeviceHandle(device, listener, configuration, around, options.log));
