@@ -6,6 +6,8 @@
 import type { Resources } from "./target.ts";
 
 const PAGE = 4096;
+/** Of the times in /proc/PID/stat. */
+const TICKS_PER_SECOND = 100;
 
 /** What a process holds; nothing if it is gone or not ours to look at. */
 export function resourcesOf(pid: number): Resources | undefined {
@@ -91,42 +93,61 @@ function holds(pid: number, link: string): boolean {
 
 /** Milliseconds between two looks at threads. */
 const LOOK_MS = 15;
-/** Hundredths of a second of a processor, without any rest, after which a thread is said to spin. */
-const SPUN_TICKS = 50;
+/**
+ * Seconds of a processor, without any rest, after which a thread is said to spin. On a machine with
+ * much other work a thread of a device was seen to take 0.6 s while it started.
+ */
+const SPUN_SECONDS = 2;
+
+/** A thread that runs, or waits for a processor. */
+export interface RunningThread {
+  /** The process that it is one of. */
+  readonly pid: number;
+  /** Its number. */
+  readonly tid: number;
+  /** What the system calls it. */
+  readonly name: string;
+  /** Seconds of a processor that it has had. */
+  readonly seconds: number;
+}
 
 /**
- * Whether a thread of these processes runs without any rest: for when nothing was asked of them. One
- * that compiles or tidies up has an end, however few processors there are for it.
+ * The thread of these processes that runs without any rest, and for how long: for when nothing was
+ * asked of them. One that starts, compiles or tidies up has an end, however few processors there are for it.
  */
-export async function isSpinning(pids: readonly number[]): Promise<boolean> {
-  const first = runnableThreads(pids);
+export async function spinningThread(pids: readonly number[]): Promise<RunningThread | undefined> {
+  const first = runningThreads(pids);
   let suspects = first;
   while (suspects.size > 0) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    const now = runnableThreads(pids);
+    const now = runningThreads(pids);
     // Whoever sleeps once has nothing to do.
-    suspects = new Map([...now].filter(([thread]) => suspects.has(thread)));
-    for (const [thread, ticks] of suspects) {
-      if (ticks - (first.get(thread) ?? 0) > SPUN_TICKS) return true;
+    suspects = new Map([...now].filter(([tid]) => suspects.has(tid)));
+    for (const [tid, thread] of suspects) {
+      const seconds = thread.seconds - (first.get(tid)?.seconds ?? 0);
+      if (seconds > SPUN_SECONDS) return { ...thread, seconds };
     }
   }
-  return false;
+  return undefined;
 }
 
-/** Threads that run or wait for a processor, and how long they have run. */
-function runnableThreads(pids: readonly number[]): Map<string, number> {
-  const ticks = new Map<string, number>();
+/** Threads that run or wait for a processor. */
+function runningThreads(pids: readonly number[]): Map<number, RunningThread> {
+  const threads = new Map<number, RunningThread>();
   for (const pid of pids) {
     try {
-      for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-        const path = `/proc/${pid}/task/${name}/stat`;
-        const stat = Deno.readTextFileSync(path);
-        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-        if (fields[0] === "R") ticks.set(path, Number(fields[11]) + Number(fields[12]));
+      for (const { name: tid } of Deno.readDirSync(`/proc/${pid}/task`)) {
+        const stat = Deno.readTextFileSync(`/proc/${pid}/task/${tid}/stat`);
+        const end = stat.lastIndexOf(")");
+        const fields = stat.slice(end + 2).split(" ");
+        if (fields[0] !== "R") continue;
+        const name = stat.slice(stat.indexOf("(") + 1, end);
+        const seconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+        threads.set(Number(tid), { pid, tid: Number(tid), name, seconds });
       }
     } catch {
       // Gone, or a thread that ended meanwhile.
     }
   }
-  return ticks;
+  return threads;
 }

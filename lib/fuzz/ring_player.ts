@@ -6,7 +6,7 @@
  */
 import { AssertionError } from "node:assert";
 import type { SecurityModel } from "../serve/mod.ts";
-import { holdersOf, isRunning, isSpinning } from "./process_state.ts";
+import { holdersOf, isRunning, spinningThread } from "./process_state.ts";
 import { type Outcome, SIZE } from "./ring_attacks.ts";
 import { NEXT_SERVED, RING_CATALOGUE, type RingEntry, SERVED } from "./ring_catalogue.ts";
 import { RingDevice } from "./ring_device.ts";
@@ -106,7 +106,7 @@ export class RingPlayer implements AsyncDisposable {
     const { socket, securityModel = "none", patienceMs = PATIENCE_MS } = options;
     if (socket !== undefined) return new RingPlayer(socket, null, options);
     const startMs = STARTS_IN * patienceMs;
-    const own = await RingDevice.start(["device"], { securityModel, startMs });
+    const own = await RingDevice.start(["device"], { securityModel, startMs, rehearses: true });
     return new RingPlayer(own.path("device"), own, options);
   }
 
@@ -254,7 +254,7 @@ export class RingPlayer implements AsyncDisposable {
       await machine.assertAlive();
       if (isNew) {
         this.#pids = holdersOf(this.#path);
-        this.#isPolling = await isSpinning(this.#pids);
+        this.#isPolling = await spinningThread(this.#pids) !== undefined;
       }
     } catch (error) {
       await machine[Symbol.asyncDispose]();
@@ -265,8 +265,13 @@ export class RingPlayer implements AsyncDisposable {
 
   /** Checks that the device rests when it is asked nothing, unless it never does. */
   async #watch(): Promise<void> {
-    if (this.#isPolling || !await isSpinning(this.#pids ?? [])) return;
-    throw new Restless("a thread of the device runs all the time, though nothing is asked of it");
+    if (this.#isPolling) return;
+    const thread = await spinningThread(this.#pids ?? []);
+    if (thread === undefined) return;
+    throw new Restless(
+      `a thread of the device, "${thread.name}", runs all the time, though nothing is asked of it: ` +
+        `${thread.seconds.toFixed(2)} s of a processor without any rest`,
+    );
   }
 
   /** What the device, or the system, has to say of its process; nothing if all is well. */
