@@ -209,6 +209,7 @@ export class Device implements AsyncDisposable {
       lockDirectory,
       descriptors: { maxHandles: 1024, maxFiles: 1024 },
       maxHelpers: 8,
+      rehearses: true,
       memory: { buffers: 1 << 26, xattrs: 1 << 24 },
     });
     await started.#until("ready");
