@@ -24,6 +24,8 @@ import type { Health, HostView, RawConnection, Resources, Target } from "./targe
 const START_MS = 10_000;
 /** Longest wait for a program to be dead that the kernel is taking apart, in milliseconds. */
 const DYING_MS = 10_000;
+/** Longest wait for a program to end that has just complained about itself, in milliseconds. */
+const COMPLAINING_MS = 1000;
 /** Longest wait for the last words of the dead, whose children may hold the pipe, in milliseconds. */
 const LAST_WORDS_MS = 300;
 /** Lines of a program that are remembered. */
@@ -151,6 +153,8 @@ export class SpawnedTarget implements Target {
   #status: Deno.CommandStatus | null = null;
   #ended: Promise<void> = Promise.resolve();
   #lines: string[] = [];
+  /** Complaints after which it has lived on. */
+  #survived = 0;
 
   private constructor(options: SpawnOptions, confinement: Confinement | null, unconfined: string) {
     this.#options = options;
@@ -218,6 +222,11 @@ export class SpawnedTarget implements Target {
       while (this.#status === null && performance.now() < until) await sleep(1);
     }
     const complaints = this.#lines.filter(isComplaint);
+    if (complaints.length > this.#survived) {
+      // Whoever says that an assertion has failed is mostly about to end.
+      await atMost(this.#ended, COMPLAINING_MS);
+      this.#survived = complaints.length;
+    }
     if (this.#status === null) return { isAlive: true, end: "", complaints };
     // What it said last may still be in the pipe.
     await atMost(this.#ended, LAST_WORDS_MS);
@@ -238,6 +247,7 @@ export class SpawnedTarget implements Target {
     const [name = ""] = command;
     const [program = "", ...args] = this.#confinement?.enter(command) ?? command;
     this.#lines = [];
+    this.#survived = 0;
     this.#status = null;
     let child: Deno.ChildProcess;
     try {
